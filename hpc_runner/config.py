@@ -1,0 +1,95 @@
+"""What a run is asked to do: every option, its default and its check."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from hpc_runner.errors import ConfigError
+from hpc_runner.model import Limits
+
+FORMATS = (
+    "native", "humaneval", "evalplus", "humanevalpack", "mbpp", "apps", "taco",
+    "code_contests", "livecodebench", "bigcodebench", "synthetic1", "folder",
+)  # fmt: skip
+
+IsolationLevel = Literal["limits", "filtered", "full"]
+"""From weakest to strongest; what each one holds stands in docs/security.md."""
+
+
+class LimitOverrides(BaseModel):
+    """Limits of the command line: given ones replace those of the corpus."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    wall_s: float | None = None
+    cpu_s: float | None = None
+    memory_bytes: int | None = None
+    output_bytes: int | None = None
+    processes: int | None = None
+    file_bytes: int | None = None
+    open_files: int | None = None
+
+    def apply(self, limits: Limits) -> Limits:
+        given = self.model_dump(exclude_none=True)
+        return Limits.model_validate({**limits.model_dump(), **given}) if given else limits
+
+
+class RunConfig(BaseModel):
+    """One run.  It is written to ``run.json`` and never changed afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    corpus: tuple[str, ...]
+    """Absolute paths: the corpus, then optionally a file of samples for its tasks."""
+    format: str = "auto"
+    code_field: str | None = None
+    limit: int | None = Field(None, ge=1)
+    strict: bool = False
+    rounds: int = Field(3, ge=1, le=1000)
+    consensus_threshold: float = Field(0.8, gt=0.5, le=1.0)
+    early_stop: bool = True
+    """Leave out the rounds that can't change a candidate's outcome any more."""
+    runtime: str = "auto"
+    isolation: Literal["agent", "container"] = "agent"
+    """``container`` starts one container per execution instead of one per worker."""
+    require_isolation: IsolationLevel = "filtered"
+    python: str | None = None
+    """Interpreter of the ``local`` runtime; the one hpc_runner runs on if not given."""
+    image: str = "python"
+    """Name of a recipe in containers/, for the runtimes that need an image."""
+    workers: int = Field(1, ge=1)
+    """Worker processes at a time."""
+    slots: int = Field(1, ge=1)
+    """Executions at a time in each worker."""
+    fresh_interpreter: bool = False
+    every_test: bool = False
+    """Run the tests after the first one that fails, too."""
+    limits: LimitOverrides = LimitOverrides()
+    shard_size: int | None = Field(None, ge=1)
+    """Candidates per shard; chosen from the corpus's size and the workers if not given."""
+    infrastructure_retries: int = Field(3, ge=0)
+    """How often an execution that ended as ``internal_error`` is tried again."""
+
+    @classmethod
+    def parse(cls, values: dict[str, Any]) -> RunConfig:
+        """Like the constructor, but a bad value is a ``ConfigError`` that names it."""
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise ConfigError(explain(error)) from error
+
+
+def explain(error: ValidationError) -> str:
+    """A pydantic error as one line per mistake: the key, what is wrong, what was found."""
+    return "; ".join(
+        f"{'.'.join(str(part) for part in item['loc']) or 'value'}: {item['msg']}"
+        f" (found {_short(item['input'])})"
+        for item in error.errors()
+    )
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,1 @@
+"""Readers: from a corpus file to candidates, one row at a time."""

@@ -1,0 +1,82 @@
+"""Every exception that hpc_runner raises on purpose.
+
+A candidate's failure is never an exception: it is a verdict.  An exception is
+the user's mistake or trouble of ours, and it has a name in this tree:
+
+    HpcRunnerError
+    ├── UserError                 stop at once; exit code 2; says what to do
+    │   ├── ConfigError           an option, profile or environment that can't be used
+    │   ├── CorpusError           a corpus that can't be read as what it claims to be
+    │   └── RunError              a run directory that is missing, foreign or busy
+    └── InfrastructureError       contained, retried, counted; exit code 1
+        ├── RuntimeFailure        a runtime or its agent didn't start, died or broke the protocol
+        │   ├── IsolationError    the isolation that is required can't be had here
+        │   └── ImageError        an image can't be built, found or verified
+        ├── SchedulerError        workers can't be started or watched
+        └── StorageError          a file can't be written, or is damaged
+
+``RowError`` is the one that is caught by the planner: it names a bad row of a
+corpus, which is then recorded in ``rejected.parquet`` while the run goes on
+(``--strict`` turns it into a stop).  It is a ``CorpusError``.
+"""
+
+from __future__ import annotations
+
+
+class HpcRunnerError(Exception):
+    """The root: whatever hpc_runner raises on purpose."""
+
+    exit_code = 1
+
+
+class UserError(HpcRunnerError):
+    """The user can mend it; the message says how."""
+
+    exit_code = 2
+
+
+class ConfigError(UserError):
+    """An option, profile or environment that can't be used."""
+
+
+class CorpusError(UserError):
+    """A corpus that can't be read as what it claims to be."""
+
+
+class RowError(CorpusError):
+    """One bad row: ``row`` counts from 0, ``key`` is the field that is wrong."""
+
+    def __init__(self, file: str, row: int, key: str, reason: str) -> None:
+        super().__init__(f"{file}, row {row}, {key!r}: {reason}")
+        self.file = file
+        self.row = row
+        self.key = key
+        self.reason = reason
+
+
+class RunError(UserError):
+    """A run directory that is missing, foreign or busy."""
+
+
+class InfrastructureError(HpcRunnerError):
+    """Ours: never a verdict."""
+
+
+class RuntimeFailure(InfrastructureError):
+    """A runtime or its agent didn't start, died or broke the protocol."""
+
+
+class IsolationError(RuntimeFailure):
+    """The isolation that is required can't be had here."""
+
+
+class ImageError(RuntimeFailure):
+    """An image can't be built, found or verified."""
+
+
+class SchedulerError(InfrastructureError):
+    """Workers can't be started or watched."""
+
+
+class StorageError(InfrastructureError):
+    """A file can't be written, or is damaged."""

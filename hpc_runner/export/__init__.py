@@ -1,0 +1,1 @@
+"""What leaves a run: results in the formats of other tools."""

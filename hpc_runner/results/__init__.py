@@ -1,0 +1,1 @@
+"""Arrow schemas, atomic Parquet files and the vote."""

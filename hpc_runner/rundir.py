@@ -1,0 +1,84 @@
+"""The run directory.  The only module that builds a path of it.
+
+    RUN/
+      run.json                     what was asked (RunConfig), who made it, digests
+      samples.parquet              one row per program of the corpus
+      rejected.parquet             rows of the corpus that could not be used
+      waves/000/candidates.parquet one row group per shard
+      waves/000/parts/00000/       what a worker has committed of a shard so far
+      waves/000/results/00000.parquet   a finished shard: its existence is the marker
+      waves/000/heartbeats/00000.json   what a worker last said of itself
+      waves/000/logs/00000.log     stderr of the workers of a shard
+      votes.parquet                after the last wave's vote
+      summary.json                 what `hpc-runner report` prints
+      cancelled                    present when the user cancelled the run
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class RunDir:
+    """Paths of one run; creates nothing."""
+
+    root: Path
+
+    @property
+    def info(self) -> Path:
+        return self.root / "run.json"
+
+    @property
+    def samples(self) -> Path:
+        return self.root / "samples.parquet"
+
+    @property
+    def rejected(self) -> Path:
+        return self.root / "rejected.parquet"
+
+    @property
+    def votes(self) -> Path:
+        return self.root / "votes.parquet"
+
+    @property
+    def summary(self) -> Path:
+        return self.root / "summary.json"
+
+    @property
+    def cancelled(self) -> Path:
+        return self.root / "cancelled"
+
+    @property
+    def coordinator_lock(self) -> Path:
+        return self.root / "coordinator.lock"
+
+    def wave(self, wave: int) -> Path:
+        return self.root / "waves" / f"{wave:03d}"
+
+    def candidates(self, wave: int) -> Path:
+        return self.wave(wave) / "candidates.parquet"
+
+    def results(self, wave: int) -> Path:
+        return self.wave(wave) / "results"
+
+    def result(self, wave: int, shard: int) -> Path:
+        return self.results(wave) / f"{shard:05d}.parquet"
+
+    def parts(self, wave: int, shard: int) -> Path:
+        return self.wave(wave) / "parts" / f"{shard:05d}"
+
+    def heartbeat(self, wave: int, shard: int) -> Path:
+        return self.wave(wave) / "heartbeats" / f"{shard:05d}.json"
+
+    def log(self, wave: int, shard: int) -> Path:
+        return self.wave(wave) / "logs" / f"{shard:05d}.log"
+
+    def waves(self) -> list[int]:
+        """The waves whose candidates are complete, in order."""
+        found = (self.root / "waves").glob("[0-9][0-9][0-9]/candidates.parquet")
+        return sorted(int(path.parent.name) for path in found)
+
+    def finished_shards(self, wave: int) -> set[int]:
+        return {int(path.stem) for path in self.results(wave).glob("[0-9]*.parquet")}
