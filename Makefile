@@ -1,0 +1,46 @@
+# The habits of the project.  Every target works on a fresh machine that has
+# Python 3.11 or newer: .ci/setup makes .venv on the first call and returns in
+# some milliseconds on every later one.
+
+ROOT := $(patsubst %/,%,$(dir $(lastword $(MAKEFILE_LIST))))
+BIN := .venv/bin
+IN := cd '$(ROOT)' && sh .ci/setup &&
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint format bench lock docker-up docker-down clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' '$(ROOT)/Makefile' | while read -r name what; do \
+		printf '  make %-12s %s\n' "$$name" "$$what"; done
+
+setup:  ## make .venv from uv.lock (the other targets do so by themselves)
+	@$(IN) true
+
+run:  ## validate the packaged example corpus and print the summary
+	@$(IN) $(BIN)/hpc-runner run example $(ARGS)
+
+test:  ## every test; ARGS are pytest's
+	@$(IN) $(BIN)/python -m pytest $(ARGS)
+
+lint:  ## ruff, mypy and the layers
+	@$(IN) $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+format:  ## let ruff mend what it can
+	@$(IN) $(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+bench:  ## executions per second, against a bare fork and other harnesses
+	@$(IN) $(BIN)/python benchmarks/throughput.py $(ARGS)
+
+lock:  ## write uv.lock again from pyproject.toml
+	@$(IN) sh .ci/uv lock
+
+docker-up:  ## start a private Docker engine in build/docker (root)
+	@cd '$(ROOT)' && bash .ci/dockerd start build/docker
+
+docker-down:  ## stop it and remove all that it left
+	@cd '$(ROOT)' && bash .ci/dockerd stop build/docker
+
+clean:  ## remove .venv, build/ and the caches of the tools
+	@cd '$(ROOT)' && rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache \
+		.hypothesis .import_linter_cache && find hpc_runner tests benchmarks \
+		-name __pycache__ -type d -prune -exec rm -rf {} +
