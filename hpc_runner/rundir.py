@@ -1,7 +1,9 @@
 """The run directory.  The only module that builds a path of it.
 
     RUN/
-      run.json                     what was asked (RunConfig), who made it, digests
+      run.json                     what was asked (RunConfig), who made it, digests;
+                                   written last: its existence says that the plan is complete
+      planning/                    the planner's scratch space, gone when the plan is complete
       samples.parquet              one row per program of the corpus
       rejected.parquet             rows of the corpus that could not be used
       waves/000/candidates.parquet one row group per shard
@@ -29,6 +31,10 @@ class RunDir:
     @property
     def info(self) -> Path:
         return self.root / "run.json"
+
+    @property
+    def planning(self) -> Path:
+        return self.root / "planning"
 
     @property
     def samples(self) -> Path:

@@ -1,0 +1,119 @@
+"""``run.json``: what a run was asked to do and what its plan found.
+
+It is written once, last of everything that the plan writes, by rename: where
+it exists, the plan is complete.  Workers and the coordinator read all that
+they need to know from it, so that nothing but a path travels between them.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from hpc_runner.config import RunConfig, explain
+from hpc_runner.errors import RunError, StorageError
+from hpc_runner.rundir import RunDir
+
+__all__ = ["ImageInfo", "RunInfo", "read_info", "write_info"]
+
+
+class ImageInfo(BaseModel):
+    """The image that the candidates run in."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    """The recipe in containers/."""
+    reference: str
+    """What the runtime calls it."""
+    digest: str
+    """Hex SHA-256 of its content."""
+
+
+class RunInfo(BaseModel):
+    """The content of ``run.json``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    run_id: str
+    created_at: datetime
+    hpc_runner: str
+    """Version that planned the run."""
+    schema_version: int
+    config: RunConfig
+    format: str
+    """The corpus's format, detected or told."""
+    corpus_digest: str
+    """Hex SHA-256 of the corpus's files."""
+    samples: int
+    candidates: int
+    """Distinct programs: what is executed."""
+    duplicates: int
+    """Samples that share the candidate of an earlier one."""
+    rejected: int
+    """Rows of the corpus that could not be used."""
+    shards: int
+    """Of wave 0."""
+    runtime: str
+    runtime_reason: str
+    """Why ``auto`` chose it, or that it was asked for."""
+    image: ImageInfo | None
+    environment: str
+    """Name of the interpreter or the image, as in the results' column of that name."""
+    host: str
+    """Where it was planned."""
+
+    @property
+    def executions_at_most(self) -> int:
+        return self.candidates * self.config.rounds
+
+
+def write_info(run: RunDir, info: RunInfo) -> None:
+    """Raises ``StorageError`` when the disk refuses."""
+    temporary = run.info.with_name(run.info.name + ".tmp")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(info.model_dump_json(indent=2) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(run.info)
+    except OSError as error:
+        raise StorageError(f"can't write {run.info}: {error.strerror}") from error
+
+
+def read_info(run: RunDir) -> RunInfo:
+    """Raises ``RunError`` for a directory that is no run, or not one of this version's."""
+    try:
+        text = run.info.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise RunError(_not_a_run(run)) from None
+    except NotADirectoryError:
+        raise RunError(f"{run.root} is a file; give the directory of a run") from None
+    except OSError as error:
+        raise RunError(f"can't read {run.info}: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise RunError(f"{run.info} isn't UTF-8 text, so hpc-runner didn't write it") from None
+    try:
+        return RunInfo.model_validate_json(text)
+    except ValidationError as error:
+        raise RunError(
+            f"{run.info} can't be read by this version of hpc-runner: {explain(error)}. "
+            f"Use the version that made it, or start a new run with another --out"
+        ) from error
+
+
+def _not_a_run(run: RunDir) -> str:
+    if not run.root.exists():
+        return f"there is no run directory {run.root}; `hpc-runner run CORPUS --out` makes one"
+    if (run.root / "waves").is_dir() or run.planning.exists():
+        return (
+            f"{run.root} holds a plan that was never finished: repeat the `hpc-runner run` "
+            f"that made it, with --out {run.root}"
+        )
+    found = sorted(path.name for path in run.root.iterdir())[:5]
+    return (
+        f"{run.root} is not a run directory: it has no run.json"
+        f" (found {', '.join(found) or 'nothing'})"
+    )
