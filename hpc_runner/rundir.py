@@ -56,6 +56,10 @@ class RunDir:
     def cancelled(self) -> Path:
         return self.root / "cancelled"
 
+    def scratch(self, name: str) -> Path:
+        """Where a query puts what doesn't fit into memory; gone when it ends."""
+        return self.root / f".scratch-{name}"
+
     @property
     def coordinator_lock(self) -> Path:
         return self.root / "coordinator.lock"
