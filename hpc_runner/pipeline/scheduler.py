@@ -69,7 +69,11 @@ class Scheduler(Protocol):
 
     def cancel(self, *, kill: bool = False) -> None:
         """Start nothing more and ask what runs to commit and stop; ``kill`` doesn't ask.
-        Returns at once: ``wait`` until ``states`` shows nothing running."""
+        Returns at once: ``wait`` until ``running`` is 0."""
+
+    @property
+    def running(self) -> int:
+        """Workers that are alive."""
 
 
 def worker_command(run: RunDir, wave: int, shard: int) -> list[str]:
@@ -144,7 +148,6 @@ class LocalScheduler:
 
     @property
     def running(self) -> int:
-        """Worker processes that are alive."""
         return len(self._running)
 
     def wait(self, timeout_s: float) -> None:

@@ -1,0 +1,324 @@
+"""From a corpus to shards: what is executed, once each, in which order.
+
+Memory doesn't grow with the programs.  They are spooled to the run's scratch
+space as they are read; DuckDB, which spills, removes duplicates and sorts
+only what is small (identifiers and positions); then each shard is gathered
+from the spool and written as a row group.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import secrets
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+import duckdb
+import pyarrow as pa
+
+from hpc_runner import __version__
+from hpc_runner.config import RunConfig
+from hpc_runner.corpus.readers import Sample, open_corpus
+from hpc_runner.errors import CorpusError, RowError, RunError, StorageError
+from hpc_runner.model import Candidate
+from hpc_runner.results.candidates import CandidateWriter
+from hpc_runner.results.files import table_writer
+from hpc_runner.results.schema import REJECTED, SAMPLES, SCHEMA_VERSION
+from hpc_runner.rundir import RunDir
+from hpc_runner.runinfo import ImageInfo, RunInfo, write_info
+from hpc_runner.sandbox import runtimes
+
+__all__ = ["Counts", "lay_out", "plan", "shard_size"]
+
+MOST_PER_SHARD = 2000
+"""Candidates: what a worker may have to repeat or hold stays small."""
+LEAST_EXECUTIONS = 100
+"""Per shard, as long as every worker has one: starting a worker has to pay."""
+SHARD_BYTES = 64 << 20
+"""A shard ends early when its programs and tests reach this size; a worker holds one shard."""
+
+_BATCH = 4096
+_CODEC = pa.Codec("zstd", 1)
+_MEMORY = "512MB"
+_SPOOLED = pa.schema(
+    [
+        ("row", pa.int64()),
+        ("file", pa.string()),
+        ("file_row", pa.int64()),
+        ("task_id", pa.string()),
+        ("candidate_id", pa.binary(32)),
+        ("parent", pa.binary(32)),
+        ("offset", pa.int64()),  # of its compressed record in the spool
+        ("stored_bytes", pa.int64()),
+        ("bytes", pa.int64()),
+    ]
+)
+_OURS = {"waves", "planning", "samples.parquet", "rejected.parquet", "coordinator.lock"}
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What a corpus came to; see ``RunInfo`` for the words."""
+
+    samples: int
+    candidates: int
+    rejected: int
+    shards: int
+
+    @property
+    def duplicates(self) -> int:
+        return self.samples - self.candidates
+
+
+def shard_size(candidates: int, rounds: int, workers: int) -> int:
+    """Candidates per shard: four shards for each worker, so that none waits long for the
+    last one; fewer when that would leave less than ``LEAST_EXECUTIONS`` in each, but never
+    fewer than workers."""
+    worth = candidates * rounds // LEAST_EXECUTIONS
+    shards = min(max(worth, workers), workers * 4)
+    return max(1, min(math.ceil(candidates / shards), MOST_PER_SHARD))
+
+
+def plan(
+    run: RunDir,
+    config: RunConfig,
+    *,
+    progress: Callable[[str], None],
+    make_image: bool = True,
+) -> RunInfo:
+    """Write everything that a run needs to start, ``run.json`` last.
+
+    What a killed plan left is replaced.  With ``make_image=False`` an image
+    that is missing isn't built, and the run can't be started.
+
+    Raises ``CorpusError`` for an unreadable or empty corpus (with
+    ``config.strict``, for the first bad row), ``RunError`` when the directory
+    holds something else, ``RuntimeFailure`` when no runtime works here, and
+    ``StorageError``.
+    """
+    _make_room(run)
+    runtime, reason = runtimes.choose(config.runtime)
+    corpus = open_corpus(
+        [Path(path) for path in config.corpus],
+        format=config.format,
+        code_field=config.code_field,
+        limits=config.limits,
+    )
+    counts = lay_out(run, corpus, config)
+    image = runtime.ensure_image(config.image, progress) if make_image else None
+    info = RunInfo(
+        run_id=f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(4)}",
+        created_at=datetime.now(UTC),
+        hpc_runner=__version__,
+        schema_version=SCHEMA_VERSION,
+        config=config,
+        format=corpus.format,
+        corpus_digest=corpus.digest().hex(),
+        samples=counts.samples,
+        candidates=counts.candidates,
+        duplicates=counts.duplicates,
+        rejected=counts.rejected,
+        shards=counts.shards,
+        runtime=runtime.name,
+        runtime_reason=reason,
+        image=image and ImageInfo(name=image.name, reference=image.reference, digest=image.digest),
+        environment="",
+        host=platform.node(),
+    )
+    shutil.rmtree(run.planning)
+    write_info(run, info)
+    return info
+
+
+def lay_out(run: RunDir, corpus: Iterable[Sample | RowError], config: RunConfig) -> Counts:
+    """Write ``samples.parquet``, ``rejected.parquet`` and the candidates of wave 0.
+
+    Every sample is in ``samples.parquet`` once; every candidate is in one
+    shard.  The order depends on the corpus alone: first the first candidate of
+    each task, then the second of each, so that the candidates of a task, which
+    tend to be slow together, are spread over the shards.
+    """
+    scratch = run.planning
+    try:
+        scratch.mkdir(parents=True, exist_ok=True)
+        with (scratch / "spool").open("wb") as spool:
+            read = _read(corpus, spool, scratch / "spooled.parquet", run.rejected, config)
+        if not read.samples:
+            raise CorpusError(_nothing(config, read))
+        with _database(scratch) as database, (scratch / "spool").open("rb") as spool:
+            candidates, batches = _order(database, scratch / "spooled.parquet")
+            size = config.shard_size or shard_size(candidates, config.rounds, config.workers)
+            with CandidateWriter(run.candidates(0)) as writer:
+                for shard in _gather(batches, spool, size):
+                    writer.write_shard(shard)
+            _number_samples(database, scratch / "spooled.parquet", run.samples)
+    except OSError as error:
+        raise StorageError(f"can't write the plan in {run.root}: {error}") from error
+    except duckdb.Error as error:
+        raise StorageError(f"can't sort the plan in {scratch}: {error}") from error
+    return Counts(read.samples, candidates, read.rejected, writer.shards)
+
+
+@dataclass
+class _Read:
+    samples: int = 0
+    rejected: int = 0
+    first: RowError | None = None
+
+
+def _read(
+    corpus: Iterable[Sample | RowError],
+    spool: IO[bytes],
+    spooled: Path,
+    rejected: Path,
+    config: RunConfig,
+) -> _Read:
+    read = _Read()
+    offset = 0
+    with _rows(spooled, _SPOOLED) as add, _rows(rejected, REJECTED) as reject:
+        for item in corpus:
+            record = item if isinstance(item, RowError) else _record(item)
+            if isinstance(record, RowError):
+                if config.strict:
+                    raise record
+                read.rejected += 1
+                read.first = read.first or record
+                reject((record.file, record.row, record.key, record.reason))
+                continue
+            stored = _CODEC.compress(record, asbytes=True)
+            spool.write(stored)
+            candidate = item.candidate
+            who = (item.file, item.file_row, candidate.task_id, candidate.candidate_id)
+            add((read.samples, *who, candidate.parent, offset, len(stored), len(record)))
+            offset += len(stored)
+            read.samples += 1
+            if read.samples == config.limit:
+                break
+    return read
+
+
+def _record(sample: Sample) -> bytes | RowError:
+    content = sample.candidate.model_dump(mode="json", exclude={"parent"})
+    try:
+        return json.dumps(content, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        found = f"{error.object[error.start]!a} is half a character (a lone surrogate)"
+        return RowError(sample.file, sample.file_row, "code", f"{found}, which can't be stored")
+
+
+def _order(database: duckdb.DuckDBPyConnection, spooled: Path) -> tuple[int, pa.RecordBatchReader]:
+    """How many candidates there are, and where their records lie, in the order of the plan."""
+    database.execute(
+        """
+        CREATE TABLE firsts AS
+        SELECT s.* FROM read_parquet($1) s
+        JOIN (SELECT min(row) AS row FROM read_parquet($1) GROUP BY candidate_id) USING (row)
+        """,
+        [str(spooled)],
+    )
+    (candidates,) = database.execute("SELECT count(*) FROM firsts").fetchall()[0]
+    database.execute(
+        """
+        SELECT candidate_id, row, parent, "offset", stored_bytes, bytes FROM firsts
+        ORDER BY row_number() OVER (PARTITION BY task_id ORDER BY row), row
+        """
+    )
+    return candidates, database.to_arrow_reader(_BATCH)
+
+
+def _number_samples(database: duckdb.DuckDBPyConnection, spooled: Path, path: Path) -> None:
+    database.execute(
+        """
+        SELECT row, file, file_row, task_id,
+               row_number() OVER (PARTITION BY task_id ORDER BY row) - 1 AS sample, candidate_id
+        FROM read_parquet($1) ORDER BY row
+        """,
+        [str(spooled)],
+    )
+    with table_writer(path, SAMPLES) as write:
+        for batch in database.to_arrow_reader(_BATCH * 16):
+            write(pa.Table.from_batches([batch]))
+
+
+def _gather(
+    batches: Iterable[pa.RecordBatch], spool: IO[bytes], size: int
+) -> Iterator[list[tuple[bytes, int, Candidate]]]:
+    """The rows of each shard."""
+    rows: list[tuple[bytes, int, Candidate]] = []
+    held = 0
+    for batch in batches:
+        for candidate_id, row, parent, offset, stored_bytes, record_bytes in zip(
+            *batch.to_pydict().values(), strict=True
+        ):
+            spool.seek(offset)
+            stored = spool.read(stored_bytes)
+            content = json.loads(_CODEC.decompress(stored, record_bytes, asbytes=True))
+            rows.append((candidate_id, row, Candidate(**content, parent=parent)))
+            held += record_bytes
+            if len(rows) == size or held >= SHARD_BYTES:
+                yield rows
+                rows, held = [], 0
+    if rows:
+        yield rows
+
+
+@contextmanager
+def _rows(path: Path, schema: pa.Schema) -> Iterator[Callable[[tuple[Any, ...]], None]]:
+    """Write rows as they come, a batch at a time."""
+    rows: list[tuple[Any, ...]] = []
+    with table_writer(path, schema) as write:
+
+        def flush() -> None:
+            if rows:
+                columns = [list(column) for column in zip(*rows, strict=True)]
+                write(pa.table(columns, schema=schema))
+                rows.clear()
+
+        def add(row: tuple[Any, ...]) -> None:
+            rows.append(row)
+            if len(rows) == _BATCH:
+                flush()
+
+        yield add
+        flush()
+
+
+def _database(scratch: Path) -> duckdb.DuckDBPyConnection:
+    spill = str(scratch / "spill")
+    return duckdb.connect(config={"memory_limit": _MEMORY, "temp_directory": spill, "threads": 2})
+
+
+def _make_room(run: RunDir) -> None:
+    """Remove what a killed plan left; anything else in the directory isn't ours to remove."""
+    if not run.root.exists():
+        return
+    if not run.root.is_dir():
+        raise RunError(f"{run.root} is a file; --out takes a directory")
+    foreign = sorted(path.name for path in run.root.iterdir() if path.name not in _OURS)
+    if foreign:
+        raise RunError(
+            f"{run.root} is not empty and not a run: it has no run.json"
+            f" (found {', '.join(foreign[:5])}). Give --out a new directory"
+        )
+    for path in (run.root / "waves", run.planning):
+        if path.exists():
+            shutil.rmtree(path)
+    for path in (run.samples, run.rejected):
+        path.unlink(missing_ok=True)
+
+
+def _nothing(config: RunConfig, read: _Read) -> str:
+    corpus = " with ".join(config.corpus)
+    if read.first is None:
+        return f"{corpus} holds no programs: it was read to its end without finding a row"
+    return (
+        f"{corpus} holds no program that can be used: all {read.rejected} rows were rejected. "
+        f"The first: {read.first}"
+    )
