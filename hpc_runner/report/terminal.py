@@ -1,0 +1,134 @@
+"""The summary for a person's eyes, in a terminal or in a log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from hpc_runner.report.words import counted, duration, percent
+from hpc_runner.results.summary import Summary
+
+__all__ = ["render_summary"]
+
+_STYLES = {"accepted": "green", "unjudged": "magenta"}
+
+
+def render_summary(summary: Summary) -> RenderableType:
+    """The whole summary; reads well without colours, in 80 columns."""
+    parts: list[RenderableType] = [*_head(summary), _verdicts(summary), Text(_passing(summary))]
+    parts += _notes(summary)
+    if summary.flaky_candidates:
+        parts += ["", Text("Flaky: the executions of these candidates disagree", "bold")]
+        parts.append(_flaky(summary))
+    if summary.errors:
+        parts += ["", Text("Most frequent errors", "bold"), _errors(summary)]
+    if summary.rejected_reasons:
+        parts += ["", Text("Rows that could not be used", "bold"), _rejected(summary)]
+    parts += ["", Text(_time(summary)), Text("Where the results lie", "bold")]
+    parts += [Text(f"  {name:<9} {path}", overflow="fold") for name, path in summary.paths.items()]
+    return Group(*parts)
+
+
+def _head(summary: Summary) -> Iterable[RenderableType]:
+    programs = counted(summary.candidates, "candidate")
+    yield Text.assemble(("Run ", "bold"), (summary.run_id, "bold"), overflow="fold")
+    yield Text(
+        f"{counted(summary.samples, 'sample')} of {counted(summary.tasks, 'task')} ({summary.format}): "
+        f"{programs}, {counted(summary.duplicates, 'duplicate')}, {summary.rejected:,} rejected"
+    )
+    yield Text(
+        f"{summary.runtime} runtime, {', '.join(summary.isolation) or 'unknown'} isolation, "
+        f"{', '.join(summary.environments)}, "
+        f"judged {', '.join(summary.judges) or 'nothing'}"
+    )
+    if not summary.complete:
+        yield Text("This run is not complete: `hpc-runner resume` goes on with it.", "bold yellow")
+    yield ""
+
+
+def _verdicts(summary: Summary) -> Table:
+    table = _table()
+    table.add_column("Verdict")
+    table.add_column("Samples", justify="right")
+    table.add_column("Share", justify="right")
+    table.add_column("Candidates", justify="right")
+    for verdict in dict.fromkeys([*summary.verdicts, *summary.candidate_verdicts]):
+        samples = summary.verdicts.get(verdict, 0)
+        table.add_row(
+            Text(verdict, _STYLES.get(verdict, "red")),
+            f"{samples:,}",
+            percent(samples, summary.samples),
+            f"{summary.candidate_verdicts.get(verdict, 0):,}",
+        )
+    return table
+
+
+def _passing(summary: Summary) -> str:
+    share = percent(summary.accepted, summary.samples)
+    line = f"\nAccepted {summary.accepted:,} of {summary.samples:,} ({share})"
+    line += f", {summary.tasks_solved:,} of {counted(summary.tasks, 'task')} solved"
+    if summary.pass_at:
+        line += "\n" + "   ".join(f"pass@{k} {value:.4f}" for k, value in summary.pass_at.items())
+    return line
+
+
+def _notes(summary: Summary) -> Iterable[RenderableType]:
+    yield Text(
+        f"Flaky {summary.flaky:,}, without consensus {summary.no_consensus:,}, "
+        f"unjudged {summary.unjudged:,} (in candidates; "
+        f"consensus is {summary.consensus_threshold:.0%} of the executions)"
+    )
+    if summary.suspicious:
+        yield Text(f"Suspicious {summary.suspicious:,} (in candidates)", "yellow")
+
+
+def _flaky(summary: Summary) -> Table:
+    table = _table()
+    table.add_column("Task", overflow="fold")
+    table.add_column("Candidate")
+    table.add_column("Verdicts", overflow="fold")
+    for candidate in summary.flaky_candidates:
+        counts = ", ".join(f"{count} {name}" for name, count in candidate.verdicts.items())
+        table.add_row(Text(candidate.task_id), candidate.candidate_id[:12], counts)
+    if summary.flaky > len(summary.flaky_candidates):
+        table.add_row(f"and {summary.flaky - len(summary.flaky_candidates):,} more", "", "")
+    return table
+
+
+def _errors(summary: Summary) -> Table:
+    table = _table()
+    table.add_column("Candidates", justify="right")
+    table.add_column("Error", overflow="ellipsis", no_wrap=True)
+    table.add_column("For example", no_wrap=True)
+    for error in summary.errors:
+        message = " ".join(error.error_message.split())
+        text = f"{error.error_type}: {message}" if message else error.error_type
+        table.add_row(f"{error.candidates:,}", Text(text), Text(error.task_id))
+    return table
+
+
+def _rejected(summary: Summary) -> Table:
+    table = _table()
+    table.add_column("Rows", justify="right")
+    table.add_column("Reason", overflow="fold")
+    for reason, count in summary.rejected_reasons.items():
+        table.add_row(f"{count:,}", Text(reason))
+    return table
+
+
+def _time(summary: Summary) -> str:
+    line = f"{counted(summary.executions, 'execution')} in {duration(summary.wall_s)}"
+    if summary.executions_per_s is not None:
+        line += f" ({summary.executions_per_s:,.1f} per second"
+        line += f" on {counted(summary.hosts, 'host')})"
+    line += f", {duration(summary.cpu_s)} of CPU"
+    if summary.executions_saved:
+        line += f"; {summary.executions_saved:,} left out that could not change an outcome"
+    return line
+
+
+def _table() -> Table:
+    return Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")

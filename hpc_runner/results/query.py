@@ -1,0 +1,73 @@
+"""DuckDB over the files of a run: bounded memory, spilling inside the run directory."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from hpc_runner.errors import StorageError
+from hpc_runner.results.schema import RESULTS
+from hpc_runner.rundir import RunDir
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+__all__ = ["connect", "result_files", "table_view"]
+
+
+@contextmanager
+def connect(run: RunDir, *, memory_limit: str = "512MB") -> Iterator[DuckDBPyConnection]:
+    """An in-memory database that spills into the run directory and reaches no network.
+
+    What goes wrong in DuckDB inside the block becomes a ``StorageError``.
+    """
+    import duckdb
+
+    scratch = run.scratch(f"{os.getpid()}-{secrets.token_hex(4)}")
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "memory_limit": memory_limit,
+        "threads": min(4, len(os.sched_getaffinity(0))),
+        "temp_directory": str(scratch),
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+    }
+    try:
+        with duckdb.connect(":memory:", config=config) as connection:
+            yield connection
+    except duckdb.Error as error:
+        raise StorageError(
+            f"{run.root}: its files can't be queried: {error}. A damaged file under results/ can be"
+            " removed: `hpc-runner resume` makes it again"
+        ) from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def result_files(run: RunDir, waves: Iterable[int]) -> list[Path]:
+    """The finished shards' files, by wave and shard."""
+    return [
+        run.result(wave, shard) for wave in waves for shard in sorted(run.finished_shards(wave))
+    ]
+
+
+def table_view(
+    connection: DuckDBPyConnection, name: str, files: Iterable[Path], empty: pa.Schema = RESULTS
+) -> None:
+    """Make ``name`` a view of Parquet files; of an empty table with schema ``empty`` if none.
+
+    Beside the columns of the files it has ``file_row_number``, from 0 in each file.
+    """
+    quoted = ", ".join("'" + str(path).replace("'", "''") + "'" for path in files)
+    if quoted:
+        source = f"read_parquet([{quoted}], union_by_name = true, file_row_number = true)"
+    else:
+        connection.register(f"no_{name}", empty.empty_table())
+        source = f"(SELECT *, 0::BIGINT AS file_row_number FROM no_{name})"
+    connection.execute(f"CREATE OR REPLACE VIEW {name} AS SELECT * FROM {source}")

@@ -1,0 +1,290 @@
+"""The vote: one verdict for each candidate from its executions.
+
+The rules:
+
+* ``internal_error`` is ours and never counted: such executions are *unjudged*,
+  all others *judged*.
+* The **verdict** is the most frequent one among the judged executions.  Ties go
+  to the verdict that comes first in ``TIE_ORDER``, where ``accepted`` is last:
+  a tie is never resolved in the candidate's favour.  Without a judged
+  execution there is no verdict: the candidate is unjudged.
+* **agreement** is the verdict's share of the judged executions, with its 95 %
+  Wilson interval.  There is **consensus** when it reaches the threshold.
+* A candidate is **accepted** when its verdict is ``accepted`` and there is
+  consensus; **flaky** when its judged executions disagree.
+* Rounds that were left out because they couldn't have changed verdict or
+  consensus are not missing: shares are taken of what was judged.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from hpc_runner.errors import StorageError
+from hpc_runner.model import Verdict
+from hpc_runner.results.files import table_writer
+from hpc_runner.results.query import connect, table_view
+from hpc_runner.results.schema import VOTES
+from hpc_runner.rundir import RunDir
+
+__all__ = ["TIE_ORDER", "Outcome", "Tally", "outcome", "vote"]
+
+TIE_ORDER = (
+    Verdict.POLICY_VIOLATION,
+    Verdict.COMPILE_ERROR,
+    Verdict.EARLY_EXIT,
+    Verdict.MEMORY_LIMIT,
+    Verdict.OUTPUT_LIMIT,
+    Verdict.TIME_LIMIT,
+    Verdict.RUNTIME_ERROR,
+    Verdict.WRONG_ANSWER,
+    Verdict.ACCEPTED,
+)
+"""Which of equally frequent verdicts is taken: the first of these."""
+
+_PLACE = {verdict: place for place, verdict in enumerate(TIE_ORDER)}
+_Z = 1.959963984540054  # 97.5 % quantile of the normal distribution
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the vote says of one candidate; names as in ``schema.VOTES``."""
+
+    verdict: Verdict | None
+    accepted: bool
+    consensus: bool
+    flaky: bool
+    agreement: float | None
+    agreement_low: float | None
+    agreement_high: float | None
+    judged: int
+    unjudged: int
+
+
+def outcome(verdicts: Mapping[Verdict, int], threshold: float) -> Outcome:
+    """The vote on one candidate, from how often each verdict occurred."""
+    counts = {verdict: verdicts.get(verdict, 0) for verdict in TIE_ORDER}
+    judged, unjudged = sum(counts.values()), verdicts.get(Verdict.INTERNAL_ERROR, 0)
+    if not judged:
+        return Outcome(None, False, False, False, None, None, None, 0, unjudged)
+    verdict = _leader(counts)
+    agreement = counts[verdict] / judged
+    low, high = _wilson(counts[verdict], judged)
+    consensus = agreement >= threshold
+    return Outcome(
+        verdict=verdict,
+        accepted=consensus and verdict is Verdict.ACCEPTED,
+        consensus=consensus,
+        flaky=counts[verdict] < judged,
+        agreement=agreement,
+        agreement_low=low,
+        agreement_high=high,
+        judged=judged,
+        unjudged=unjudged,
+    )
+
+
+class Tally:
+    """Counts the executions of one candidate and knows when the rest can't matter.
+
+    ``planned`` is the number of executions (rounds x environments) that the
+    candidate gets at most.
+    """
+
+    def __init__(self, planned: int, threshold: float) -> None:
+        self._left = planned
+        self._threshold = threshold
+        self._counts = dict.fromkeys(TIE_ORDER, 0)
+
+    def add(self, verdict: Verdict) -> None:
+        """Count one execution, for good: an ``internal_error`` that is tried again is not added."""
+        self._left -= 1
+        if verdict is not Verdict.INTERNAL_ERROR:
+            self._counts[verdict] += 1
+
+    def decided(self) -> bool:
+        """No outcome of the executions still to come, unjudged ones included, could change
+        verdict or consensus."""
+        left, counts = max(0, self._left), self._counts
+        judged = sum(counts.values())
+        if not left or not judged:
+            return not left
+        leader = _leader(counts)
+        for verdict, count in counts.items():
+            if verdict is not leader and _leader({**counts, verdict: count + left}) is verdict:
+                return False
+        worst = counts[leader] / (judged + left) >= self._threshold
+        best = (counts[leader] + left) / (judged + left) >= self._threshold
+        return worst == best
+
+
+def vote(
+    run: RunDir,
+    wave: int,
+    threshold: float,
+    *,
+    memory_limit: str = "512MB",
+    chunk_rows: int = 1_000_000,
+) -> None:
+    """Vote on all candidates of ``wave`` and write ``votes.parquet`` anew, atomically.
+
+    Votes of other waves that stand in it are kept.  Rows are ordered by wave,
+    then as in ``candidates.parquet``.  Candidates without a result (a shard
+    that is not finished) come out unjudged with ``judged = unjudged = 0``.
+    Memory is bounded: shards are voted on in chunks of about ``chunk_rows``
+    results.  Raises ``StorageError``.
+    """
+    with table_writer(run.votes, VOTES) as write:
+        for table in _other_waves(run, 0, wave):
+            write(table)
+        for shards in _chunks(run, wave, chunk_rows):
+            write(_vote_on(run, wave, shards, threshold, memory_limit))
+        for table in _other_waves(run, wave + 1, 1 << 15):
+            write(table)
+
+
+def _leader(counts: Mapping[Verdict, int]) -> Verdict:
+    return min(counts, key=lambda verdict: (-counts[verdict], _PLACE[verdict]))
+
+
+def _wilson(count: int, total: int) -> tuple[float, float]:
+    share, z2 = count / total, _Z * _Z
+    middle = (share + z2 / (2 * total)) / (1 + z2 / total)
+    spread = share * (1 - share) / total + z2 / (4 * total * total)
+    half = _Z * math.sqrt(spread) / (1 + z2 / total)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def _other_waves(run: RunDir, first: int, end: int) -> Iterator[pa.Table]:
+    """What ``votes.parquet`` says of waves in [first, end), piece by piece."""
+    if not run.votes.exists():
+        return
+    try:
+        with pq.ParquetFile(run.votes, page_checksum_verification=True) as file:
+            for batch in file.iter_batches(65_536):
+                table = pa.Table.from_batches([batch])
+                waves = table["wave"]
+                kept = pc.and_(pc.greater_equal(waves, first), pc.less(waves, end))
+                table = table.filter(kept)
+                if table.num_rows:
+                    yield table
+    except (pa.ArrowException, OSError) as error:
+        raise StorageError(
+            f"{run.votes}: can't be read: {error}; remove it and resume the run to vote again"
+        ) from error
+
+
+def _chunks(run: RunDir, wave: int, chunk_rows: int) -> Iterator[range]:
+    """Consecutive shards with about ``chunk_rows`` results (or candidates) together."""
+    finished = run.finished_shards(wave)
+    try:
+        with pq.ParquetFile(run.candidates(wave)) as file:
+            sizes = [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)]
+        for shard in finished.intersection(range(len(sizes))):
+            with pq.ParquetFile(run.result(wave, shard)) as file:
+                sizes[shard] = max(sizes[shard], file.metadata.num_rows)
+    except (pa.ArrowException, OSError) as error:
+        raise StorageError(
+            f"{run.wave(wave)}: a Parquet file can't be read: {error}. A damaged one under results/"
+            " can be removed: `hpc-runner resume` makes it again"
+        ) from error
+    first, rows = 0, 0
+    for shard, size in enumerate(sizes):
+        if rows and rows + size > chunk_rows:
+            yield range(first, shard)
+            first, rows = shard, 0
+        rows += size
+    if rows:
+        yield range(first, len(sizes))
+
+
+_COLUMNS = ["candidate_id", "task_id", "generation"]
+
+_VOTE = """
+WITH judged AS (
+    SELECT candidate_id, verdict, judge, error_type, error_message, wall_s, cpu_s,
+           peak_memory_bytes
+    FROM results WHERE verdict <> 'internal_error'
+),
+tallies AS (
+    SELECT candidate_id, verdict, count(*) AS n FROM judged GROUP BY ALL
+),
+majorities AS (
+    SELECT candidate_id,
+           arg_max(verdict, n * 100 - list_position($tie_order, verdict)) AS verdict,
+           max(n)::DOUBLE AS k, sum(n)::DOUBLE AS n
+    FROM tallies GROUP BY candidate_id
+),
+details AS (
+    SELECT candidate_id, median(wall_s) AS wall_s, median(cpu_s) AS cpu_s,
+           max(peak_memory_bytes) AS peak_memory_bytes
+    FROM judged GROUP BY candidate_id
+),
+unjudged AS (
+    SELECT candidate_id, count(*) AS n FROM results
+    WHERE verdict = 'internal_error' GROUP BY candidate_id
+),
+in_majority AS (
+    SELECT judged.* FROM judged JOIN majorities USING (candidate_id, verdict)
+),
+errors AS (
+    SELECT candidate_id, error_type, error_message FROM in_majority GROUP BY ALL
+    QUALIFY row_number() OVER (
+        PARTITION BY candidate_id
+        ORDER BY count(*) DESC, error_type NULLS LAST, error_message NULLS LAST
+    ) = 1
+),
+judges AS (
+    SELECT candidate_id, judge FROM in_majority GROUP BY ALL
+    QUALIFY row_number() OVER (PARTITION BY candidate_id ORDER BY count(*) DESC, judge) = 1
+)
+SELECT c.candidate_id, c.task_id, $wave::SMALLINT AS wave, c.generation,
+       m.verdict,
+       coalesce(m.verdict = 'accepted' AND m.k / m.n >= $threshold, false) AS accepted,
+       coalesce(m.k / m.n >= $threshold, false) AS consensus,
+       coalesce(m.k < m.n, false) AS flaky,
+       m.k / m.n AS agreement,
+       greatest(0, (m.k / m.n + $z2 / (2 * m.n)) / (1 + $z2 / m.n)
+           - sqrt($z2 * (m.k / m.n * (1 - m.k / m.n) / m.n + $z2 / (4 * m.n * m.n)))
+             / (1 + $z2 / m.n)) AS agreement_low,
+       least(1, (m.k / m.n + $z2 / (2 * m.n)) / (1 + $z2 / m.n)
+           + sqrt($z2 * (m.k / m.n * (1 - m.k / m.n) / m.n + $z2 / (4 * m.n * m.n)))
+             / (1 + $z2 / m.n)) AS agreement_high,
+       coalesce(m.n, 0)::INTEGER AS judged,
+       coalesce(u.n, 0)::INTEGER AS unjudged,
+       j.judge, e.error_type, e.error_message,
+       d.wall_s, d.cpu_s, d.peak_memory_bytes
+FROM candidates c
+LEFT JOIN majorities m USING (candidate_id)
+LEFT JOIN details d USING (candidate_id)
+LEFT JOIN unjudged u USING (candidate_id)
+LEFT JOIN errors e USING (candidate_id)
+LEFT JOIN judges j USING (candidate_id)
+ORDER BY c.position
+"""
+
+
+def _vote_on(
+    run: RunDir, wave: int, shards: range, threshold: float, memory_limit: str
+) -> pa.Table:
+    with pq.ParquetFile(run.candidates(wave)) as file:
+        candidates = file.read_row_groups(list(shards), columns=_COLUMNS)
+    position = pa.array(range(candidates.num_rows), pa.int64())
+    finished = run.finished_shards(wave)
+    parameters = {
+        "tie_order": [verdict.value for verdict in TIE_ORDER],
+        "threshold": threshold,
+        "wave": wave,
+        "z2": _Z * _Z,
+    }
+    with connect(run, memory_limit=memory_limit) as connection:
+        connection.register("candidates", candidates.append_column("position", position))
+        files = [run.result(wave, shard) for shard in shards if shard in finished]
+        table_view(connection, "results", files)
+        return connection.sql(_VOTE, params=parameters).to_arrow_table()
