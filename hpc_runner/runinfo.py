@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from datetime import datetime
+from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -16,7 +17,7 @@ from hpc_runner.config import RunConfig, explain
 from hpc_runner.errors import RunError, StorageError
 from hpc_runner.rundir import RunDir
 
-__all__ = ["ImageInfo", "RunInfo", "read_info", "write_info"]
+__all__ = ["ImageInfo", "RunInfo", "read_info", "temporary_info", "write_info"]
 
 
 class ImageInfo(BaseModel):
@@ -72,7 +73,7 @@ class RunInfo(BaseModel):
 
 def write_info(run: RunDir, info: RunInfo) -> None:
     """Raises ``StorageError`` when the disk refuses."""
-    temporary = run.info.with_name(run.info.name + ".tmp")
+    temporary = temporary_info(run)
     try:
         with temporary.open("w", encoding="utf-8") as file:
             file.write(info.model_dump_json(indent=2) + "\n")
@@ -81,6 +82,11 @@ def write_info(run: RunDir, info: RunInfo) -> None:
         temporary.replace(run.info)
     except OSError as error:
         raise StorageError(f"can't write {run.info}: {error.strerror}") from error
+
+
+def temporary_info(run: RunDir) -> Path:
+    """Where ``run.json`` is before it is complete."""
+    return run.info.with_name(run.info.name + ".tmp")
 
 
 def read_info(run: RunDir) -> RunInfo:

@@ -18,9 +18,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
-import duckdb
 import pyarrow as pa
 
 from hpc_runner import __version__
@@ -28,12 +27,17 @@ from hpc_runner.config import RunConfig
 from hpc_runner.corpus.readers import Sample, open_corpus
 from hpc_runner.errors import CorpusError, RowError, RunError, StorageError
 from hpc_runner.model import Candidate
+from hpc_runner.pipeline.lock import CoordinatorLock
 from hpc_runner.results.candidates import CandidateWriter
 from hpc_runner.results.files import table_writer
+from hpc_runner.results.query import connect
 from hpc_runner.results.schema import REJECTED, SAMPLES, SCHEMA_VERSION
 from hpc_runner.rundir import RunDir
-from hpc_runner.runinfo import ImageInfo, RunInfo, write_info
+from hpc_runner.runinfo import RunInfo, temporary_info, write_info
 from hpc_runner.sandbox import runtimes
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 __all__ = ["Counts", "lay_out", "plan", "shard_size"]
 
@@ -46,7 +50,6 @@ SHARD_BYTES = 64 << 20
 
 _BATCH = 4096
 _CODEC = pa.Codec("zstd", 1)
-_MEMORY = "512MB"
 _SPOOLED = pa.schema(
     [
         ("row", pa.int64()),
@@ -60,7 +63,6 @@ _SPOOLED = pa.schema(
         ("bytes", pa.int64()),
     ]
 )
-_OURS = {"waves", "planning", "samples.parquet", "rejected.parquet", "coordinator.lock"}
 
 
 @dataclass(frozen=True)
@@ -103,37 +105,38 @@ def plan(
     holds something else, ``RuntimeFailure`` when no runtime works here, and
     ``StorageError``.
     """
-    _make_room(run)
     runtime, reason = runtimes.choose(config.runtime)
-    corpus = open_corpus(
-        [Path(path) for path in config.corpus],
-        format=config.format,
-        code_field=config.code_field,
-        limits=config.limits,
-    )
-    counts = lay_out(run, corpus, config)
-    image = runtime.ensure_image(config.image, progress) if make_image else None
-    info = RunInfo(
-        run_id=f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(4)}",
-        created_at=datetime.now(UTC),
-        hpc_runner=__version__,
-        schema_version=SCHEMA_VERSION,
-        config=config,
-        format=corpus.format,
-        corpus_digest=corpus.digest().hex(),
-        samples=counts.samples,
-        candidates=counts.candidates,
-        duplicates=counts.duplicates,
-        rejected=counts.rejected,
-        shards=counts.shards,
-        runtime=runtime.name,
-        runtime_reason=reason,
-        image=image and ImageInfo(name=image.name, reference=image.reference, digest=image.digest),
-        environment="",
-        host=platform.node(),
-    )
-    shutil.rmtree(run.planning)
-    write_info(run, info)
+    with _room(run):
+        corpus = open_corpus(
+            [Path(path) for path in config.corpus],
+            format=config.format,
+            code_field=config.code_field,
+            limits=config.limits,
+        )
+        counts = lay_out(run, corpus, config)
+        image = runtime.ensure_image(config.image, progress) if make_image else None
+        now = datetime.now(UTC)
+        info = RunInfo(
+            run_id=f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(4)}",
+            created_at=now,
+            hpc_runner=__version__,
+            schema_version=SCHEMA_VERSION,
+            config=config,
+            format=corpus.format,
+            corpus_digest=corpus.digest().hex(),
+            samples=counts.samples,
+            candidates=counts.candidates,
+            duplicates=counts.duplicates,
+            rejected=counts.rejected,
+            shards=counts.shards,
+            runtime=runtime.name,
+            runtime_reason=reason,
+            image=image,
+            environment="",
+            host=platform.node(),
+        )
+        shutil.rmtree(run.planning)
+        write_info(run, info)
     return info
 
 
@@ -152,7 +155,7 @@ def lay_out(run: RunDir, corpus: Iterable[Sample | RowError], config: RunConfig)
             read = _read(corpus, spool, scratch / "spooled.parquet", run.rejected, config)
         if not read.samples:
             raise CorpusError(_nothing(config, read))
-        with _database(scratch) as database, (scratch / "spool").open("rb") as spool:
+        with connect(run) as database, (scratch / "spool").open("rb") as spool:
             candidates, batches = _order(database, scratch / "spooled.parquet")
             size = config.shard_size or shard_size(candidates, config.rounds, config.workers)
             with CandidateWriter(run.candidates(0)) as writer:
@@ -161,8 +164,6 @@ def lay_out(run: RunDir, corpus: Iterable[Sample | RowError], config: RunConfig)
             _number_samples(database, scratch / "spooled.parquet", run.samples)
     except OSError as error:
         raise StorageError(f"can't write the plan in {run.root}: {error}") from error
-    except duckdb.Error as error:
-        raise StorageError(f"can't sort the plan in {scratch}: {error}") from error
     return Counts(read.samples, candidates, read.rejected, writer.shards)
 
 
@@ -213,7 +214,7 @@ def _record(sample: Sample) -> bytes | RowError:
         return RowError(sample.file, sample.file_row, "code", f"{found}, which can't be stored")
 
 
-def _order(database: duckdb.DuckDBPyConnection, spooled: Path) -> tuple[int, pa.RecordBatchReader]:
+def _order(database: DuckDBPyConnection, spooled: Path) -> tuple[int, pa.RecordBatchReader]:
     """How many candidates there are, and where their records lie, in the order of the plan."""
     database.execute(
         """
@@ -233,7 +234,7 @@ def _order(database: duckdb.DuckDBPyConnection, spooled: Path) -> tuple[int, pa.
     return candidates, database.to_arrow_reader(_BATCH)
 
 
-def _number_samples(database: duckdb.DuckDBPyConnection, spooled: Path, path: Path) -> None:
+def _number_samples(database: DuckDBPyConnection, spooled: Path, path: Path) -> None:
     database.execute(
         """
         SELECT row, file, file_row, task_id,
@@ -290,28 +291,60 @@ def _rows(path: Path, schema: pa.Schema) -> Iterator[Callable[[tuple[Any, ...]],
         flush()
 
 
-def _database(scratch: Path) -> duckdb.DuckDBPyConnection:
-    spill = str(scratch / "spill")
-    return duckdb.connect(config={"memory_limit": _MEMORY, "temp_directory": spill, "threads": 2})
+@contextmanager
+def _room(run: RunDir) -> Iterator[None]:
+    """The directory, ours alone and empty, for the length of a plan; as it was when that fails."""
+    new = not run.root.exists()
+    if not new:
+        _refuse_foreign(run)
+    try:
+        run.root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"can't make {run.root}: {error.strerror}") from error
+    with CoordinatorLock(run):
+        if run.info.exists():
+            raise RunError(f"{run.root} was planned meanwhile by another command; resume it")
+        _clear(run)
+        try:
+            yield
+        except BaseException:
+            _clear(run)
+            if new:
+                shutil.rmtree(run.root, ignore_errors=True)
+            raise
 
 
-def _make_room(run: RunDir) -> None:
-    """Remove what a killed plan left; anything else in the directory isn't ours to remove."""
-    if not run.root.exists():
-        return
+def _refuse_foreign(run: RunDir) -> None:
     if not run.root.is_dir():
         raise RunError(f"{run.root} is a file; --out takes a directory")
-    foreign = sorted(path.name for path in run.root.iterdir() if path.name not in _OURS)
+    ours = {run.coordinator_lock, *_leftovers(run)}
+    foreign = sorted(path.name for path in run.root.iterdir() if path not in ours)
     if foreign:
         raise RunError(
             f"{run.root} is not empty and not a run: it has no run.json"
             f" (found {', '.join(foreign[:5])}). Give --out a new directory"
         )
-    for path in (run.root / "waves", run.planning):
-        if path.exists():
+
+
+def _leftovers(run: RunDir) -> Iterator[Path]:
+    """What a killed plan has left."""
+    whole = (run.samples, run.rejected, run.planning, run.wave(0).parent)
+    halves = tuple(f".{path.name}." for path in (run.samples, run.rejected))
+    for path in run.root.iterdir():
+        if (
+            path in whole
+            or path == temporary_info(run)
+            or path.name.startswith((run.scratch("").name, *halves))
+        ):
+            yield path
+
+
+def _clear(run: RunDir) -> None:
+    for path in list(_leftovers(run)):
+        if path.is_dir():
             shutil.rmtree(path)
-    for path in (run.samples, run.rejected):
-        path.unlink(missing_ok=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _nothing(config: RunConfig, read: _Read) -> str:
