@@ -1,6 +1,71 @@
-"""placeholder while the agent is being written"""
+"""The agent: runs and judges one execution after another, inside any container.
+
+One file, the standard library only, the syntax of Python 3.8: it is started by
+a runtime as ``python3 -I -B agent.py --slots N --require LEVEL`` and spoken to
+over stdin and stdout, one JSON object a line.  It ends when stdin ends, and
+nothing that it started outlives it.
+
+    worker ── stdin/stdout ── supervisor ── one zygote per slot ── judge, candidate
+
+* The **supervisor** (this process) reads requests, collects output, watches
+  limits from outside, compares what programs printed, and answers.
+* A **zygote** is a warm interpreter inside the slot's namespaces, pid 1 of its
+  own pid namespace and with a minimal root.  It forks what an execution needs
+  into a new pid namespace with an empty workspace, waits, and cleans up.  It
+  never reads a program or a test: these travel in memory files from the
+  supervisor straight to the process that is meant to have them.
+* The **judge** is pid 1 of the execution's namespace.  It runs the tests and
+  never a line of the candidate; calls cross a socket as plain data.
+* The **candidate** process runs the candidate, without privileges, capabilities,
+  environment or network.  In the ``inline`` judge it runs the tests as well.
+
+Requests and answers are described at ``Supervisor``; what each isolation level
+holds and what it doesn't stands in docs/security.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import atexit
+import builtins
+import ctypes
 import enum
+import errno
+import functools
+import gc
+import importlib
+import hashlib
+import io
+import json
+import linecache
+import math
+import os
+import platform
+import re
+import resource
+import secrets
+import select
+import shutil
+import signal
+import socket
+import stat
+import struct
+import sys
+import tempfile
+import threading
+import time
+import traceback
+import types
+from typing import Any, Callable, Dict, Iterator, List, NoReturn, Optional, Sequence, Set, Tuple
+
+AGENT_VERSION = "1"
+PROTOCOL = 1
+
+
 class Verdict(str, enum.Enum):
+    """The closed result of an execution.  Only ``INTERNAL_ERROR`` is ours."""
+
     ACCEPTED = "accepted"
     WRONG_ANSWER = "wrong_answer"
     RUNTIME_ERROR = "runtime_error"
@@ -12,7 +77,8 @@ class Verdict(str, enum.Enum):
     POLICY_VIOLATION = "policy_violation"
     INTERNAL_ERROR = "internal_error"
 
-DEFAULT_LIMITS = {
+
+DEFAULT_LIMITS: Dict[str, float] = {
     "wall_s": 10.0,
     "cpu_s": 0.0,
     "memory_bytes": 256 << 20,
@@ -21,3 +87,2298 @@ DEFAULT_LIMITS = {
     "file_bytes": 64 << 20,
     "open_files": 256,
 }
+
+LEVELS = ("limits", "filtered", "full")
+"""Isolation from weakest to strongest."""
+
+TAIL_BYTES = 4096
+MESSAGE_CHARS = 500
+REPORT_BYTES = 8 << 20
+TICK_S = 0.025
+GRACE_S = 0.25
+BOX = "/box"
+
+# --------------------------------------------------------------------------- kernel
+
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT = 1, 2, 4, 8, 32
+MS_BIND, MS_REC, MS_PRIVATE = 4096, 16384, 1 << 18
+MNT_DETACH = 2
+CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
+CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
+CLONE_NEWCGROUP, CLONE_NEWTIME = 0x02000000, 0x00000080
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 1, 4, 36
+PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP = 38, 22
+KEEP_FLAGS = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | 1 << 10 | 1 << 11 | 1 << 21
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.syscall.restype = ctypes.c_long
+
+
+def _check(result: int, what: str) -> int:
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, "%s: %s" % (what, os.strerror(code)))
+    return result
+
+
+def _syscall(what: str, number: int, *args: Any) -> int:
+    return _check(_libc.syscall(ctypes.c_long(number), *args), what)
+
+
+def _prctl(option: int, value: int, pointer: Any = 0) -> None:
+    zero = ctypes.c_ulong(0)
+    _check(_libc.prctl(option, ctypes.c_ulong(value), pointer or zero, zero, zero), "prctl")
+
+
+def _mount(source: str, target: str, kind: str, flags: int, data: str = "") -> None:
+    _check(
+        _libc.mount(
+            source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), data.encode()
+        ),
+        "mount %s" % target,
+    )
+
+
+def _umount(target: str) -> None:
+    if _libc.umount2(target.encode(), 0) < 0:
+        _check(_libc.umount2(target.encode(), MNT_DETACH), "umount %s" % target)
+
+
+def _unshare(flags: int) -> None:
+    _check(_libc.unshare(flags), "unshare")
+
+
+def _close_from(first: int) -> None:
+    try:
+        _syscall("close_range", 436, ctypes.c_uint(first), ctypes.c_uint(0xFFFFFFFF), 0)
+    except OSError:
+        os.closerange(first, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+
+
+# What no candidate needs and an attacker might: name → number on x86_64 and aarch64.
+# fmt: off
+DENIED_SYSCALLS: Dict[str, Tuple[int, int]] = {
+    "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271),
+    "kcmp": (312, 272), "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41),
+    "chroot": (161, 51), "swapon": (167, 224), "swapoff": (168, 225), "reboot": (169, 142),
+    "sethostname": (170, 161), "setdomainname": (171, 162), "init_module": (175, 105),
+    "delete_module": (176, 106), "finit_module": (313, 273), "kexec_load": (246, 104),
+    "kexec_file_load": (320, 294), "bpf": (321, 280), "perf_event_open": (298, 241),
+    "keyctl": (250, 219), "add_key": (248, 217), "request_key": (249, 218),
+    "userfaultfd": (323, 282), "io_uring_setup": (425, 425), "io_uring_enter": (426, 426),
+    "io_uring_register": (427, 427), "open_by_handle_at": (304, 265),
+    "name_to_handle_at": (303, 264), "unshare": (272, 97), "setns": (308, 268),
+    "quotactl": (179, 60), "quotactl_fd": (443, 443), "acct": (163, 89),
+    "settimeofday": (164, 170), "clock_settime": (227, 112), "adjtimex": (159, 171),
+    "clock_adjtime": (305, 266), "iopl": (172, -1), "ioperm": (173, -1),
+    "modify_ldt": (154, -1), "personality": (135, 92), "vhangup": (153, 58), "syslog": (103, 116),
+    "move_pages": (279, 239), "migrate_pages": (256, 238), "mbind": (237, 235),
+    "set_mempolicy": (238, 237), "open_tree": (428, 428), "move_mount": (429, 429),
+    "fsopen": (430, 430), "fsconfig": (431, 431), "fsmount": (432, 432), "fspick": (433, 433),
+    "mount_setattr": (442, 442), "pidfd_getfd": (438, 438), "process_madvise": (440, 440),
+    "process_mrelease": (448, 448), "memfd_create": (319, 279), "memfd_secret": (447, 447),
+    "fanotify_init": (300, 262), "fanotify_mark": (301, 263), "lookup_dcookie": (212, 18),
+    "nfsservctl": (180, 42), "uselib": (134, -1), "shmget": (29, 194), "shmat": (30, 196),
+    "shmctl": (31, 195), "semget": (64, 190), "semop": (65, 193), "semctl": (66, 191),
+    "semtimedop": (220, 192), "msgget": (68, 186), "msgsnd": (69, 189), "msgrcv": (70, 188),
+    "msgctl": (71, 187), "mq_open": (240, 180), "mq_unlink": (241, 181),
+    "sched_setaffinity": (203, 122), "sched_setscheduler": (144, 119),
+    "sched_setparam": (142, 118), "sched_setattr": (314, 274), "ioprio_set": (251, 30),
+}
+CHECKED_SYSCALLS: Dict[str, Tuple[int, int]] = {
+    "clone": (56, 220), "clone3": (435, 435), "socket": (41, 198), "prlimit64": (302, 261),
+    "setpriority": (141, 140), "ioctl": (16, 29),
+}
+# fmt: on
+_MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
+_NEW_NAMESPACE = (
+    CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET
+    | CLONE_NEWCGROUP
+)  # fmt: skip
+LAST_SYSCALL = 462  # newer system calls than were known when the list was made do not exist
+
+
+def seccomp_program(sockets: bool) -> bytes:
+    """The filter as BPF instructions; ``sockets``: local and internet sockets may be made
+    (in a network namespace of their own they reach nobody).  Raises OSError on machines
+    whose system call numbers are not in the table."""
+    if platform.machine() not in _MACHINES:
+        raise OSError(errno.ENOSYS, "no system call table for " + platform.machine())
+    column, audit_arch = _MACHINES[platform.machine()]
+    load, jump_eq, jump_set, jump_gt, ret = 0x20, 0x15, 0x45, 0x25, 0x06
+    allow, kill = 0x7FFF0000, 0x80000000
+    deny, absent = 0x00050000 | errno.EPERM, 0x00050000 | errno.ENOSYS
+    out: List[Tuple[int, int, int, int]] = [
+        (load, 0, 0, 4), (jump_eq, 1, 0, audit_arch), (ret, 0, 0, kill),
+        (load, 0, 0, 0), (jump_gt, 0, 1, LAST_SYSCALL), (ret, 0, 0, absent),
+    ]  # fmt: skip
+
+    def number(name: str) -> int:
+        return (CHECKED_SYSCALLS.get(name) or DENIED_SYSCALLS[name])[column]
+
+    def argument(index: int) -> Tuple[int, int, int, int]:
+        return (load, 0, 0, 16 + 8 * index)
+
+    for name in DENIED_SYSCALLS:
+        if number(name) >= 0:
+            action = absent if name.startswith("memfd") else deny
+            out += [(jump_eq, 0, 1, number(name)), (ret, 0, 0, action)]
+    out += [(jump_eq, 0, 1, number("clone3")), (ret, 0, 0, absent)]
+    out += [
+        (jump_eq, 0, 4, number("clone")), argument(0), (jump_set, 0, 1, _NEW_NAMESPACE),
+        (ret, 0, 0, deny), (ret, 0, 0, allow),
+    ]  # fmt: skip
+    for name, index, harmless in (("prlimit64", 0, 0), ("setpriority", 1, 0)):
+        out += [
+            (jump_eq, 0, 4, number(name)), argument(index), (jump_eq, 0, 1, harmless),
+            (ret, 0, 0, allow), (ret, 0, 0, deny),
+        ]  # fmt: skip
+    out += [
+        (jump_eq, 0, 5, number("ioctl")), argument(1), (jump_eq, 1, 0, 0x5412),  # TIOCSTI
+        (jump_eq, 0, 1, 0x541C), (ret, 0, 0, deny), (ret, 0, 0, allow),  # TIOCLINUX
+    ]  # fmt: skip
+    families = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6) if sockets else ()
+    out += [(jump_eq, 0, 2 + 2 * len(families), number("socket")), argument(0)]
+    for family in families:
+        out += [(jump_eq, 0, 1, int(family)), (ret, 0, 0, allow)]
+    out += [(ret, 0, 0, deny), (ret, 0, 0, allow)]
+    return b"".join(struct.pack("=HBBI", *instruction) for instruction in out)
+
+
+def install_seccomp(program: bytes) -> None:
+    buffer = ctypes.create_string_buffer(program, len(program))
+    header = struct.pack("=HxxxxxxQ", len(program) // 8, ctypes.addressof(buffer))
+    pointer = ctypes.create_string_buffer(header, len(header))
+    _prctl(PR_SET_SECCOMP, 2, ctypes.c_void_p(ctypes.addressof(pointer)))
+
+
+_LANDLOCK_READ = 0b1101  # execute, read file, read directory
+_LANDLOCK_FILE = 0b1000000000000111 | 1 << 14  # of these, what a file can have
+
+
+def landlock_version() -> int:
+    """The ABI of the running kernel; 0 where there is no Landlock."""
+    try:
+        return _syscall("landlock", 444, None, ctypes.c_size_t(0), 1)
+    except OSError:
+        return 0
+
+
+def install_landlock(abi: int, readable: Sequence[str], writable: Sequence[str]) -> None:
+    """Nothing but ``readable`` can be read and executed, nothing but ``writable`` changed;
+    no TCP, and no signals and abstract sockets to the outside where the ABI has them."""
+    every = (1 << {1: 13, 2: 14, 3: 15, 4: 15}.get(abi, 16)) - 1
+    attributes = struct.pack("=QQQ", every, 3, 3)[: 8 if abi < 4 else 16 if abi < 6 else 24]
+    ruleset = _syscall("landlock", 444, attributes, ctypes.c_size_t(len(attributes)), 0)
+    for paths, rights in ((readable, _LANDLOCK_READ), (writable, every)):
+        for path in paths:
+            handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
+            if not stat.S_ISDIR(os.fstat(handle).st_mode):
+                rights_here = rights & _LANDLOCK_FILE & every
+            else:
+                rights_here = rights & every
+            rule = struct.pack("=Qi", rights_here, handle)
+            _syscall("landlock_add_rule", 445, ruleset, 1, rule, 0)
+            os.close(handle)
+    _syscall("landlock_restrict_self", 446, ruleset, 0)
+    os.close(ruleset)
+
+
+def drop_capabilities() -> None:
+    header = struct.pack("=Ii", 0x20080522, 0)
+    _check(_libc.capset(header, bytes(24)), "capset")
+
+
+# ----------------------------------------------------------------------- plain data
+
+
+class CannotCross(BaseException):
+    """A value, name or import that has no meaning in another process.  Not an
+    ``Exception``, so that no test swallows it."""
+
+
+class CandidateExit(BaseException):
+    """The candidate ended, or asked to end, before the tests did."""
+
+
+class Opaque:
+    """A candidate's object with an equality of its own: equal to nothing but itself."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __repr__(self) -> str:
+        return "<opaque %s>" % self._name
+
+    def __getattr__(self, name: str) -> Any:
+        raise CannotCross("attribute %r of a candidate's object" % name)
+
+
+_SCALARS = frozenset((type(None), bool, int, float, str))
+_BASES: Tuple[type, ...] = (int, float, str, tuple, list, dict, set, frozenset, bytes, bytearray)
+MAX_DEPTH = 200
+
+
+def pack(value: Any, depth: int = 0) -> Any:
+    """Plain data as what JSON can carry without loss: None, bool, int, float, str and
+    list as themselves, everything else tagged.  Raises ``CannotCross``."""
+    kind = type(value)
+    if kind in _SCALARS:
+        return value
+    if depth > MAX_DEPTH:
+        raise CannotCross("data nested deeper than %d, or in a circle" % MAX_DEPTH)
+    if kind is list:
+        if _SCALARS.issuperset(map(type, value)):
+            return value
+        return [pack(item, depth + 1) for item in value]
+    if kind is tuple or kind is set or kind is frozenset:
+        return {"t": kind.__name__, "v": [pack(item, depth + 1) for item in value]}
+    if kind is dict:
+        items = [[pack(k, depth + 1), pack(v, depth + 1)] for k, v in value.items()]
+        return {"t": "dict", "v": items}
+    if kind is bytes or kind is bytearray:
+        return {"t": kind.__name__, "v": value.decode("latin-1")}
+    if kind is complex:
+        return {"t": "complex", "v": [value.real, value.imag]}
+    for base in _BASES:
+        if isinstance(value, base):
+            if kind.__eq__ is base.__eq__ and kind.__ne__ is base.__ne__:
+                return pack(base(value), depth + 1)
+            break
+    if kind.__module__ == SOLUTION and kind.__eq__ is not object.__eq__:
+        return {"t": "opaque", "v": kind.__name__[:100]}
+    raise CannotCross("a value of type %s.%s" % (kind.__module__, kind.__qualname__))
+
+
+def unpack(data: Any, seen: Optional[List[str]] = None) -> Any:
+    """The inverse of ``pack``: makes exactly these types and runs nothing.  Names of
+    opaque objects are added to ``seen``.  Raises ValueError for anything else."""
+    kind = type(data)
+    if kind in _SCALARS:
+        return data
+    if kind is list:
+        return [unpack(item, seen) for item in data]
+    if kind is not dict or set(data) != {"t", "v"}:
+        raise ValueError("not plain data")
+    tag, body = data["t"], data["v"]
+    if tag in ("bytes", "bytearray", "opaque"):
+        if type(body) is not str:
+            raise ValueError("not plain data")
+        if tag == "opaque":
+            if seen is not None:
+                seen.append(body)
+            return Opaque(body)
+        raw = body.encode("latin-1")
+        return raw if tag == "bytes" else bytearray(raw)
+    if type(body) is not list:
+        raise ValueError("not plain data")
+    if tag == "tuple":
+        return tuple([unpack(item, seen) for item in body])
+    if tag == "complex":
+        real, imag = body
+        return complex(float(real), float(imag))
+    try:
+        if tag == "dict":
+            return {unpack(k, seen): unpack(v, seen) for k, v in body}
+        if tag == "set":
+            return {unpack(item, seen) for item in body}
+        if tag == "frozenset":
+            return frozenset([unpack(item, seen) for item in body])
+    except TypeError as error:
+        raise ValueError("not plain data") from error
+    raise ValueError("not plain data")
+
+
+def update_in_place(old: Any, new: Any) -> None:
+    """Gives the mutable ``old`` the content of ``new``, keeping inner objects where they match."""
+    if isinstance(old, list):
+        if len(old) == len(new):
+            for index, item in enumerate(new):
+                if type(old[index]) is type(item) and isinstance(item, (list, dict, set)):
+                    update_in_place(old[index], item)
+                else:
+                    old[index] = item
+        else:
+            old[:] = new
+    elif isinstance(old, dict):
+        for key in [key for key in old if key not in new]:
+            del old[key]
+        for key, item in new.items():
+            mine = old.get(key)
+            if type(mine) is type(item) and isinstance(item, (list, dict, set)):
+                update_in_place(mine, item)
+            else:
+                old[key] = item
+    elif isinstance(old, set):
+        old.intersection_update(new)
+        old.update(new)
+    elif isinstance(old, bytearray):
+        old[:] = new
+
+
+class Channel:
+    """JSON messages between judge and candidate over a stream socket, length first."""
+
+    MAX_BYTES = 64 << 20
+
+    def __init__(self, descriptor: int) -> None:
+        self._socket = socket.socket(fileno=descriptor)
+
+    def send(self, message: Any) -> None:
+        try:
+            data = json.dumps(message).encode("ascii")
+        except (ValueError, RecursionError) as error:
+            raise CannotCross(str(error)) from error
+        self._socket.sendall(struct.pack("=I", len(data)) + data)
+
+    def receive(self) -> Any:
+        """Raises EOFError when the other side is gone, ValueError for what isn't JSON."""
+        (size,) = struct.unpack("=I", self._exactly(4))
+        if size > self.MAX_BYTES:
+            raise ValueError("a message of %d bytes" % size)
+        try:
+            return json.loads(self._exactly(size))
+        except RecursionError as error:
+            raise ValueError("data nested too deeply") from error
+
+    def _exactly(self, size: int) -> bytes:
+        chunks = []
+        while size:
+            try:
+                chunk = self._socket.recv(min(size, 1 << 20))
+            except OSError as error:
+                raise EOFError from error
+            if not chunk:
+                raise EOFError
+            chunks.append(chunk)
+            size -= len(chunk)
+        return b"".join(chunks)
+
+
+# --------------------------------------------------------------------- running tests
+
+SOLUTION = "solution"
+SOLUTION_FILE = "solution.py"
+
+_NOISE = (
+    (re.compile(r"0x[0-9a-fA-F]{4,}"), "0x..."),
+    (re.compile(r"/[\w./+-]{3,}"), "PATH"),
+    (re.compile(r"\bline \d+"), "line N"),
+    (re.compile(r"\s+"), " "),
+)
+
+
+def normalise_message(text: str) -> str:
+    """An error message without what differs from run to run: addresses, paths, line numbers."""
+    text = text[: 4 * MESSAGE_CHARS]
+    for pattern, replacement in _NOISE:
+        text = pattern.sub(replacement, text)
+    return text.strip()[:MESSAGE_CHARS]
+
+
+def describe(error: BaseException) -> Tuple[str, str]:
+    """(type, message) of an exception; never raises, whatever its class does."""
+    try:
+        return type(error).__name__[:100], normalise_message(str(error))
+    except BaseException:
+        return "Exception", "an exception that can't be printed"
+
+
+class Report:
+    """What the process that runs the tests tells the supervisor: JSON lines on a pipe.
+
+    Every line carries the nonce.  Where the candidate shares the process (inline), that
+    keeps it from being taken for a judge by chance or by printing; not more.
+    """
+
+    def __init__(self, descriptor: int, nonce: str) -> None:
+        self._descriptor = descriptor
+        self._nonce = nonce
+
+    def send(self, **message: Any) -> None:
+        message["nonce"] = self._nonce
+        data = (json.dumps(message) + "\n").encode("ascii")
+        while data:
+            data = data[os.write(self._descriptor, data) :]
+
+    def test(self, name: str, outcome: Verdict, started: float, message: str) -> None:
+        wall_s = time.monotonic() - started
+        self.send(test=[name, outcome.value, wall_s, message[:MESSAGE_CHARS]])
+
+    def done(self, verdict: Verdict, error: Optional[Tuple[str, str]] = None) -> None:
+        self.send(done=verdict.value, error=error)
+
+
+def outcome_of(error: BaseException) -> Verdict:
+    """The verdict for an exception that ended a test."""
+    if isinstance(error, AssertionError):
+        return Verdict.WRONG_ANSWER
+    if isinstance(error, MemoryError):
+        return Verdict.MEMORY_LIMIT
+    if isinstance(error, (CandidateExit, SystemExit, KeyboardInterrupt)):
+        return Verdict.EARLY_EXIT
+    return Verdict.RUNTIME_ERROR
+
+
+def equal(expected: Any, actual: Any, tolerance: Optional[float]) -> bool:
+    """Equality of a call's result and the value expected: tuples equal lists, keys of
+    dictionaries that came through JSON are compared as text, floats within ``tolerance``."""
+    if isinstance(actual, tuple):
+        actual = list(actual)
+    if isinstance(expected, (list, tuple)):
+        return (
+            isinstance(actual, list)
+            and len(actual) == len(expected)
+            and all(equal(e, a, tolerance) for e, a in zip(expected, actual))
+        )
+    if isinstance(expected, dict):
+        if not isinstance(actual, dict) or len(actual) != len(expected):
+            return False
+        by_text = {str(key): value for key, value in actual.items()}
+        return set(by_text) == set(expected) and all(
+            equal(value, by_text[key], tolerance) for key, value in expected.items()
+        )
+    if (
+        tolerance is not None
+        and isinstance(expected, (int, float))
+        and isinstance(actual, (int, float))
+        and not isinstance(expected, bool)
+        and not isinstance(actual, bool)
+    ):
+        return math.isclose(expected, actual, rel_tol=tolerance, abs_tol=tolerance)
+    return bool(expected == actual)
+
+
+Call = Callable[[str, List[Any], Dict[str, Any]], Any]
+
+
+def run_tests(
+    tests: Dict[str, Any], names: Dict[str, Any], call: Call, report: Report, every: bool
+) -> None:
+    """Runs assertion scripts, calls or unittest classes and reports every outcome.
+
+    ``names`` is the namespace that the tests are executed in; ``call`` calls the
+    candidate's entry point.  Stops at the first failure unless ``every``.  Raises
+    ``CannotCross`` when the tests need more than plain data from the candidate.
+    """
+    kind = tests["kind"]
+    first: Optional[Tuple[Verdict, Tuple[str, str]]] = None
+    for name, run in _TESTS[kind](tests, names, call):
+        started = time.monotonic()
+        try:
+            run()
+        except CannotCross:
+            raise
+        except BaseException as error:
+            verdict, cause = outcome_of(error), describe(error)
+            report.test(name, verdict, started, ": ".join(cause))
+            first = first or (verdict, cause)
+            if not every or verdict in (Verdict.EARLY_EXIT, Verdict.MEMORY_LIMIT):
+                break
+        else:
+            report.test(name, Verdict.ACCEPTED, started, "")
+    if first:
+        report.done(*first)
+    else:
+        report.done(Verdict.ACCEPTED)
+
+
+def _assertion_tests(
+    tests: Dict[str, Any], names: Dict[str, Any], call: Call
+) -> Iterator[Tuple[str, Callable[[], None]]]:
+    prepared: List[bool] = []
+
+    def prepare() -> None:
+        if not prepared:
+            prepared.append(True)
+            if tests["code"]:
+                _remember("tests.py", tests["code"])
+                exec(compile(tests["code"], "tests.py", "exec", dont_inherit=True), names)  # noqa: S102
+
+    def run(index: int, case: str) -> None:
+        prepare()
+        exec(compile(case, "test %d" % index, "exec", dont_inherit=True), names)  # noqa: S102
+
+    for index, case in enumerate(tests["cases"]):
+        yield str(index), lambda index=index, case=case: run(index, case)
+
+
+def _call_tests(
+    tests: Dict[str, Any], names: Dict[str, Any], call: Call
+) -> Iterator[Tuple[str, Callable[[], None]]]:
+    def run(case: Dict[str, Any]) -> None:
+        # The expected value is only compared here, after the call has come back.
+        actual = call(tests["entry_point"], case["args"], case["kwargs"])
+        if not equal(case["expected"], actual, tests["tolerance"]):
+            raise AssertionError("expected %.200r, got %.200r" % (case["expected"], actual))
+
+    for index, case in enumerate(tests["cases"]):
+        yield str(index), lambda case=case: run(case)
+
+
+def _unittest_tests(
+    tests: Dict[str, Any], names: Dict[str, Any], call: Call
+) -> Iterator[Tuple[str, Callable[[], None]]]:
+    import unittest
+
+    _remember("tests.py", tests["code"])
+    before = set(names)
+    try:
+        exec(compile(tests["code"], "tests.py", "exec", dont_inherit=True), names)  # noqa: S102
+    except Exception as error:
+        failure = error
+
+        def fail() -> None:
+            raise failure
+
+        yield "tests.py", fail
+        return
+    loader = unittest.TestLoader()
+    for name, item in list(names.items()):
+        if name in before or not (isinstance(item, type) and issubclass(item, unittest.TestCase)):
+            continue
+        for method in loader.getTestCaseNames(item):
+            yield "%s.%s" % (name, method), lambda item=item, method=method: _run_case(item, method)
+
+
+def _run_case(item: Any, method: str) -> None:
+    import unittest
+
+    class Result(unittest.TestResult):
+        caught: List[BaseException] = []
+
+        def addError(self, test: Any, error: Any) -> None:
+            self.caught.append(error[1])
+
+        addFailure = addError
+
+        def addSubTest(self, test: Any, subtest: Any, error: Any) -> None:
+            if error is not None:
+                self.caught.append(error[1])
+
+    result = Result()
+    result.caught = []
+    unittest.TestSuite([item(method)]).run(result)
+    if result.caught:
+        raise result.caught[0]
+    if result.unexpectedSuccesses:
+        raise AssertionError("a test that should fail succeeded")
+
+
+_TESTS: Dict[str, Callable[..., Iterator[Tuple[str, Callable[[], None]]]]] = {
+    "assertions": _assertion_tests,
+    "calls": _call_tests,
+    "unittest": _unittest_tests,
+}
+PROGRAM_KINDS = ("stdio", "expected_output", "none")
+
+
+def _remember(name: str, code: str) -> None:
+    """Lets tracebacks and ``inspect.getsource`` find code that is in no file."""
+    linecache.cache[name] = (len(code), None, code.splitlines(True), name)
+
+
+# ------------------------------------------------------------------ candidate process
+
+
+def load_solution(code: str, name: str) -> types.ModuleType:
+    """Executes a candidate as the module ``name``.  Raises whatever it raises."""
+    _remember(SOLUTION_FILE, code)
+    compiled = compile(code, SOLUTION_FILE, "exec", dont_inherit=True)
+    module = types.ModuleType(name)
+    module.__file__ = SOLUTION_FILE
+    module.__dict__["__builtins__"] = builtins
+    sys.modules[name] = module
+    exec(compiled, module.__dict__)  # noqa: S102
+    return module
+
+
+def compiles(code: str) -> Optional[Tuple[str, str]]:
+    """None, or why ``code`` doesn't compile."""
+    try:
+        compile(code, SOLUTION_FILE, "exec", dont_inherit=True)
+    except (SyntaxError, ValueError, RecursionError, OverflowError, MemoryError) as error:
+        return describe(error)
+    return None
+
+
+def entry_point(names: Dict[str, Any], name: str) -> Any:
+    """The function ``name``, or the method ``name`` of a fresh ``Solution()``."""
+    if name not in names and hasattr(names.get("Solution"), name):
+        return getattr(names["Solution"](), name)
+    if name not in names:
+        raise NameError("name %r is not defined" % name)
+    return names[name]
+
+
+def candidate_main(payload: Dict[str, Any], report: Report, channel: Optional[Channel]) -> None:
+    """What the candidate's process does, once it is locked in.  Never returns to its caller
+    with something to do: the caller leaves by ``os._exit``."""
+    code = payload["code"]
+    if payload["role"] == "program":
+        run_program(code, report)
+    failure = compiles(code)
+    if channel is not None:
+        serve_calls(code, failure, channel)
+    elif failure:
+        report.done(Verdict.COMPILE_ERROR, failure)
+    else:
+        run_inline(code, payload, report)
+
+
+def run_inline(code: str, payload: Dict[str, Any], report: Report) -> None:
+    """Candidate and tests in one process."""
+    try:
+        module = load_solution(code, SOLUTION)
+    except BaseException as error:
+        verdict = outcome_of(error)
+        if verdict is Verdict.WRONG_ANSWER:
+            verdict = Verdict.RUNTIME_ERROR  # its own assertion, not a test's
+        report.done(verdict, describe(error))
+        return
+    names = module.__dict__
+
+    def call(name: str, args: List[Any], kwargs: Dict[str, Any]) -> Any:
+        return entry_point(names, name)(*args, **kwargs)
+
+    run_tests(payload["tests"], names, call, report, payload["every"])
+    _flush()
+
+
+def run_program(code: str, report: Report) -> NoReturn:
+    """The candidate as ``__main__``: ends the process as the interpreter would."""
+    failure = compiles(code)
+    if failure:
+        report.send(died=["compile", *failure])
+        sys.stderr.write("%s: %s\n" % failure)
+        _flush()
+        os._exit(1)
+    status = 0
+    try:
+        load_solution(code, "__main__")
+    except SystemExit as stop:
+        status = _exit_status(stop.code)
+    except BaseException as error:
+        status = 1
+        report.send(died=["run", *describe(error)])
+        _print_traceback(error)
+    try:
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
+    except BaseException as error:
+        _print_traceback(error)
+    if not _flush():
+        status = status or 120
+    os._exit(status)
+
+
+def _exit_status(code: object) -> int:
+    if code is None:
+        return 0
+    if isinstance(code, int):
+        return code & 0xFF
+    sys.stderr.write("%s\n" % (code,))
+    return 1
+
+
+def _print_traceback(error: BaseException) -> None:
+    """The traceback from the candidate's first frame on."""
+    try:
+        frame = error.__traceback__
+        while frame is not None and frame.tb_frame.f_code.co_filename != SOLUTION_FILE:
+            frame = frame.tb_next
+        traceback.print_exception(type(error), error, frame or error.__traceback__)
+    except BaseException as again:
+        os.write(2, ("%s: %s\n" % describe(again)).encode("utf-8", "replace"))
+
+
+def _flush() -> bool:
+    done = True
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BaseException:
+            done = False
+    return done
+
+
+def serve_calls(code: str, failure: Optional[Tuple[str, str]], channel: Channel) -> None:
+    """Executes the candidate, then answers the judge until the judge is gone.
+
+    ``["names", [...]]`` → what these names are; ``["call", name, args, kwargs]`` → the
+    result.  Everything here can be replaced by the candidate: the judge believes nothing
+    of it but that it is plain data.
+    """
+    module: Optional[types.ModuleType] = None
+    answer: Dict[str, Any] = {}
+    if failure:
+        answer = {"compile": failure}
+    else:
+        try:
+            module = load_solution(code, SOLUTION)
+        except BaseException as error:
+            answer = {"load": [outcome_of(error).value, *describe(error)]}
+    while True:
+        try:
+            request = channel.receive()
+        except EOFError:
+            return
+        if module is None:
+            reply = answer
+        elif request[0] == "names":
+            reply = {"names": {n: _kind(module.__dict__[n]) for n in request[1] if n in module.__dict__}}
+        else:
+            reply = _answer_call(module.__dict__, *request[1:])
+        _flush()
+        channel.send(reply)
+
+
+_FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType, type(functools.lru_cache(len)))
+
+
+def _kind(item: Any) -> Any:
+    """How a name of the candidate's can stand in the tests' process."""
+    home = getattr(item, "__module__", None)
+    if isinstance(item, types.ModuleType) and item.__name__ in SPLIT_MODULES:
+        return ["module", item.__name__]
+    if isinstance(item, type) and home in SPLIT_MODULES:
+        return ["class", home, item.__name__]
+    if isinstance(item, _FUNCTIONS):
+        return ["function"]
+    try:
+        return ["value", pack(item)]
+    except CannotCross as error:
+        return ["other", str(error)]
+
+
+def _answer_call(
+    names: Dict[str, Any], name: str, packed_args: Any, packed_kwargs: Any
+) -> Dict[str, Any]:
+    args, kwargs = unpack(packed_args), unpack(packed_kwargs)
+    try:
+        result = entry_point(names, name)(*args, **kwargs)
+        reply = {"value": pack(result)}
+    except CannotCross as error:
+        return {"cannot": str(error)}
+    except (SystemExit, KeyboardInterrupt) as error:
+        return {"exit": describe(error)}
+    except BaseException as error:
+        known = next(k for k in type(error).__mro__ if getattr(builtins, k.__name__, None) is k)
+        reply = {"raise": [known.__name__, type(error).__name__, _plain_args(error)]}
+    mutable = [index for index, arg in enumerate(args) if isinstance(arg, (list, dict, set, bytearray))]
+    changed = {}
+    for index in mutable:
+        try:
+            after = pack(args[index])
+        except CannotCross as error:
+            return {"cannot": "an argument that was changed: %s" % error}
+        if after != packed_args[index]:
+            changed[str(index)] = after
+    if changed:
+        reply["changed"] = changed
+    return reply
+
+
+def _plain_args(error: BaseException) -> Any:
+    try:
+        return pack(list(error.args))
+    except CannotCross:
+        return [describe(error)[1]]
+
+
+# --------------------------------------------------------------------------- the judge
+
+# Modules that mean the same in the tests' process as in the candidate's.
+SPLIT_MODULES = frozenset(
+    "math cmath typing itertools functools collections re string copy json decimal fractions"
+    " heapq bisect operator statistics numbers random time datetime calendar hashlib unittest"
+    " dataclasses enum textwrap pprint ast array struct base64 binascii zlib uuid keyword"
+    " __future__ collections.abc".split()
+)
+_NEEDS_ONE_PROCESS = re.compile(
+    r"\bseed\s*\(|setstate|\bmock\b|\bpatch\b|assertLogs|assertWarns|\binput\s*\(|globals\s*\("
+)
+
+
+class Proxy:
+    """A function of the candidate's, in the tests' process."""
+
+    def __init__(self, judge: Judge, name: str) -> None:
+        self.__dict__.update(_judge=judge, _name=name, __name__=name)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._judge.call(self._name, list(args), kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        raise CannotCross("attribute %r of %s" % (name, self._name))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise CannotCross("assignment to an attribute of %s" % self._name)
+
+
+class _OtherMeta(type):
+    """Any use of a name that can't cross says so."""
+
+    def _refuse(cls, *args: Any, **kwargs: Any) -> Any:
+        raise CannotCross("the candidate's %s" % type.__getattribute__(cls, "what"))
+
+    __call__ = __getattr__ = __instancecheck__ = __subclasscheck__ = _refuse
+    __iter__ = __len__ = __getitem__ = __contains__ = __eq__ = __bool__ = _refuse
+    __hash__ = type.__hash__
+
+
+class Judge:
+    """Runs the tests against a candidate in another process."""
+
+    def __init__(self, channel: Channel, report: Report) -> None:
+        self._channel = channel
+        self._report = report
+        self.fatal: Optional[BaseException] = None  # survives a test's bare "except:"
+
+    def run(self, tests: Dict[str, Any], every: bool) -> None:
+        source = "\n".join([tests.get("code", ""), *map(str, tests.get("cases", ()))])
+        if tests["kind"] != "calls" and _NEEDS_ONE_PROCESS.search(source):
+            self._report.send(inline="the tests need the candidate in their own process")
+            return
+        try:
+            wanted = self._wanted(tests)
+        except (SyntaxError, ValueError):
+            wanted = []  # tests that don't compile fail when they are run
+        try:
+            answer = self._ask(["names", wanted])
+            if "compile" in answer:
+                self._report.done(Verdict.COMPILE_ERROR, self._signature(answer["compile"]))
+                return
+            if "load" in answer:
+                verdict = Verdict(answer["load"][0])
+                if verdict not in (Verdict.EARLY_EXIT, Verdict.MEMORY_LIMIT):
+                    verdict = Verdict.RUNTIME_ERROR
+                self._report.done(verdict, self._signature(answer["load"][1:]))
+                return
+            names = self._namespace(answer["names"])
+            run_tests(tests, names, self.call, self._guarded(), every)
+        except CannotCross as error:
+            self._report.send(inline=str(error)[:MESSAGE_CHARS])
+        except CandidateExit as error:
+            self._report.done(Verdict.EARLY_EXIT, describe(error))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            self._report.done(Verdict.RUNTIME_ERROR, ("ProtocolError", describe(error)[1]))
+
+    def _guarded(self) -> Report:
+        judge, inner = self, self._report
+
+        class Guarded(Report):
+            """A test that swallowed what ended the candidate doesn't pass for it."""
+
+            def send(self, **message: Any) -> None:
+                if isinstance(judge.fatal, CannotCross):
+                    raise judge.fatal
+                if judge.fatal is not None and message.get("done") == Verdict.ACCEPTED.value:
+                    message.update(done=Verdict.EARLY_EXIT.value, error=describe(judge.fatal))
+                inner.send(**message)
+
+        return Guarded(-1, "")
+
+    @staticmethod
+    def _signature(pair: Any) -> Tuple[str, str]:
+        return str(pair[0])[:100], normalise_message(str(pair[1]))
+
+    @staticmethod
+    def _wanted(tests: Dict[str, Any]) -> List[str]:
+        """Every name that the tests might want from the candidate."""
+        found: Set[str] = set()
+        todo = []
+        if tests["kind"] in ("assertions", "unittest"):
+            todo.append(compile(tests["code"], "tests.py", "exec", dont_inherit=True))
+            todo += [
+                compile(case, "test", "exec", dont_inherit=True) for case in tests.get("cases", ())
+            ]
+        while todo:
+            code = todo.pop()
+            found.update(code.co_names)
+            todo += [c for c in code.co_consts if isinstance(c, types.CodeType)]
+        return sorted(found)
+
+    def _namespace(self, kinds: Dict[str, Any]) -> Dict[str, Any]:
+        names: Dict[str, Any] = {"__name__": "tests"}
+        for name, kind in kinds.items():
+            if kind[0] == "function":
+                names[name] = Proxy(self, name)
+            elif kind[0] == "value":
+                names[name] = unpack(kind[1])
+            elif kind[0] == "module" and kind[1] in SPLIT_MODULES:
+                names[name] = importlib.import_module(kind[1])
+            elif kind[0] == "class" and kind[1] in SPLIT_MODULES:
+                names[name] = getattr(importlib.import_module(kind[1]), str(kind[2]))
+            else:
+                names[name] = _OtherMeta("Other", (), {"what": "%s, %s" % (name, kind[1])})
+        safe = dict(vars(builtins))
+        real_import = builtins.__import__
+
+        def guarded_import(name: str, *args: Any, **kwargs: Any) -> Any:
+            # Only what the tests themselves import counts, not what a module then needs.
+            caller = sys._getframe(1).f_globals
+            if caller is names and name not in SPLIT_MODULES:
+                raise self._stop(CannotCross("the tests import %s" % name))
+            return real_import(name, *args, **kwargs)
+
+        safe["__import__"] = guarded_import
+        names["__builtins__"] = safe
+        return names
+
+    def _stop(self, error: BaseException) -> BaseException:
+        self.fatal = self.fatal or error
+        return error
+
+    def _ask(self, request: Any) -> Dict[str, Any]:
+        try:
+            self._channel.send(request)
+            answer = self._channel.receive()
+        except (EOFError, OSError) as error:
+            raise self._stop(CandidateExit("the program ended before the tests did")) from error
+        except CannotCross as error:
+            raise self._stop(error)
+        if type(answer) is not dict:
+            raise ValueError("not an answer")
+        return answer
+
+    def call(self, name: str, args: List[Any], kwargs: Dict[str, Any]) -> Any:
+        """A call in the candidate's process; what it raises is raised here by its built-in type."""
+        try:
+            request = ["call", name, [pack(arg) for arg in args], pack(kwargs)]
+        except CannotCross as error:
+            raise self._stop(CannotCross("an argument of %s: %s" % (name, error)))
+        answer = self._ask(request)
+        if "cannot" in answer:
+            raise self._stop(CannotCross("%s of %s" % (str(answer["cannot"])[:200], name)))
+        if "exit" in answer:
+            raise self._stop(CandidateExit("%s in %s" % (self._signature(answer["exit"])[0], name)))
+        for index, after in dict(answer.get("changed", {})).items():
+            mine, new = args[int(index)], unpack(after)
+            if type(mine) is not type(new):
+                raise ValueError("not plain data")
+            update_in_place(mine, new)
+        if "raise" in answer:
+            raise self._exception(*answer["raise"])
+        opaque: List[str] = []
+        value = unpack(answer["value"], opaque)
+        if opaque:
+            self._report.send(suspicion="equality_of_its_own: " + opaque[0])
+        return value
+
+    @staticmethod
+    def _exception(known: str, kind: str, args: Any) -> BaseException:
+        base = getattr(builtins, str(known), None)
+        if not (isinstance(base, type) and issubclass(base, Exception)):
+            raise ValueError("not an exception")
+        cls = base if kind == known else type(str(kind)[:100], (base,), {})
+        error: BaseException = cls(*unpack(args))
+        return error
+
+
+# ------------------------------------------------------------------------- locking in
+
+
+class Plan:
+    """How executions are isolated in this container: made once by the supervisor."""
+
+    def __init__(self) -> None:
+        self.root = os.geteuid() == 0
+        self.namespaces = 0
+        self.landlock = 0
+        self.other_processes = 3  # that count against the same user: zygote, judge, candidate
+        self.missing: Dict[str, str] = {}
+        self.box = BOX
+        self.binds: List[str] = []
+        self.seccomp = b""
+        self.mechanisms: List[str] = ["no_new_privs", "rlimits"]
+
+    def level(self) -> str:
+        """What ``mechanisms`` amount to."""
+        have = set(self.mechanisms)
+        if {"ipc", "mount", "net", "pid", "seccomp"} <= have:
+            return "full"
+        if {"landlock", "seccomp"} <= have:
+            return "filtered"
+        return "limits"
+
+
+def lock_in(plan: Plan, limits: Dict[str, Any], uid: int) -> None:
+    """Gives up, for this process and all that it starts, what a program doesn't need."""
+    memory = int(limits["memory_bytes"])
+    processes = int(limits["processes"]) + plan.other_processes
+    cpu = math.ceil(limits["cpu_s"] or limits["wall_s"] * STRETCH)
+    for name, soft, hard in (
+        (resource.RLIMIT_CORE, 0, 0),
+        (resource.RLIMIT_AS, memory + ADDRESS_SPACE, memory + ADDRESS_SPACE),
+        (resource.RLIMIT_CPU, cpu + 1, cpu + 2),
+        (resource.RLIMIT_FSIZE, limits["file_bytes"], limits["file_bytes"]),
+        (resource.RLIMIT_NOFILE, limits["open_files"], limits["open_files"]),
+        (resource.RLIMIT_NPROC, processes, processes),
+        (resource.RLIMIT_MEMLOCK, 65536, 65536),
+    ):
+        most = resource.getrlimit(name)[1]
+        if most != resource.RLIM_INFINITY:
+            soft, hard = min(soft, most), min(hard, most)
+        resource.setrlimit(name, (int(soft), int(hard)))
+    if plan.root:
+        os.setgroups([])
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
+    elif plan.namespaces:
+        drop_capabilities()
+    _prctl(PR_SET_NO_NEW_PRIVS, 1)
+    if plan.landlock:
+        readable = ["/"] if plan.namespaces else plan.binds
+        devices = [path for path in DEVICES if os.path.exists(path)]
+        install_landlock(plan.landlock, readable, [plan.box, *devices])
+    if plan.seccomp:
+        install_seccomp(plan.seccomp)
+
+
+ADDRESS_SPACE = 4 << 30
+"""Address space beyond the memory limit: resident memory is what is limited."""
+STRETCH = 10
+"""How far the wall limit may stretch for time that a program waited for a CPU."""
+DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+SYSTEM = (
+    "/bin", "/lib", "/lib32", "/lib64", "/libx32", "/usr/bin", "/usr/lib", "/usr/lib32",
+    "/usr/lib64", "/usr/libexec", "/usr/share/zoneinfo", "/etc/ld.so.cache", "/etc/alternatives",
+    "/etc/localtime",
+)  # fmt: skip
+
+
+def interpreter_paths() -> List[str]:
+    """What this interpreter reads: its prefix, library and modules."""
+    found = {os.path.realpath(sys.executable), os.path.abspath(__file__)}
+    for path in (sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix, *sys.path):
+        if path and path != "/usr" and os.path.exists(path):
+            found.update((os.path.abspath(path), os.path.realpath(path)))
+    venv = os.path.join(sys.prefix, "bin")
+    if sys.prefix != sys.base_prefix and os.path.isdir(venv):
+        found.add(sys.prefix)
+    return sorted(found)
+
+
+def view() -> List[str]:
+    """All paths of the minimal view, none of which lies below another one."""
+    paths: List[str] = []
+    for path in sorted({*SYSTEM, *interpreter_paths()}):
+        if os.path.lexists(path) and not any(path.startswith(p + "/") for p in paths):
+            paths.append(path)
+    return paths
+
+
+def build_root(plan: Plan, uid: int) -> None:
+    """A root with nothing but ``plan.binds`` (read-only), five devices and the box."""
+    _mount("none", "/", "", MS_REC | MS_PRIVATE)
+    for base in ("/mnt", "/srv", "/media", "/opt", "/home", "/var"):
+        if os.path.isdir(base) and not any((p + "/").startswith(base + "/") for p in plan.binds):
+            break
+    else:
+        raise OSError(errno.ENOENT, "no directory to build a root on")
+    _mount("root", base, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=1m")
+    for path in plan.binds:
+        target = base + path
+        os.makedirs(os.path.dirname(target), 0o755, exist_ok=True)
+        if os.path.islink(path) and not path.startswith("/etc/"):
+            os.symlink(os.readlink(path), target)
+            continue
+        _bind(os.path.realpath(path), target, MS_RDONLY | MS_NOSUID | MS_NODEV)
+    for path in DEVICES:
+        os.makedirs(base + "/dev", 0o755, exist_ok=True)
+        _bind(path, base + path, MS_NOSUID | MS_NOEXEC)
+    for link, target in (
+        ("/tmp", BOX + "/tmp"), ("/dev/shm", BOX + "/shm"), ("/dev/stdin", BOX + "/stdin"),
+        ("/var/tmp", BOX + "/tmp"),
+    ):  # fmt: skip
+        os.makedirs(os.path.dirname(base + link), 0o755, exist_ok=True)
+        os.symlink(target, base + link)
+    os.mkdir(base + BOX, 0o755)
+    os.makedirs(base + "/etc", 0o755, exist_ok=True)
+    for name, text in (
+        ("passwd", "candidate:x:%d:%d::%s/work:/bin/sh\n" % (uid, uid, BOX)),
+        ("group", "candidate:x:%d:\n" % uid),
+        ("hosts", "127.0.0.1 localhost\n::1 localhost\n"),
+    ):
+        with open(base + "/etc/" + name, "w") as file:
+            file.write(text)
+    os.chdir(base)
+    _check(_libc.pivot_root(b".", b"."), "pivot_root")
+    _check(_libc.umount2(b".", MNT_DETACH), "umount of the old root")
+    os.chdir("/")
+    _mount("none", "/", "", MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV)
+
+
+def _bind(source: str, target: str, flags: int) -> None:
+    if os.path.isdir(source):
+        os.makedirs(target, 0o755, exist_ok=True)
+    else:
+        with open(target, "w"):
+            pass
+    try:
+        _mount(source, target, "", MS_BIND)
+    except OSError:
+        _mount(source, target, "", MS_BIND | MS_REC)  # it has mounts below that can't be left out
+    kept = os.statvfs(target).f_flag & KEEP_FLAGS
+    _mount("none", target, "", MS_REMOUNT | MS_BIND | flags | kept)
+
+
+# -------------------------------------------------------------------------- the zygote
+
+PRELOAD = (
+    "abc array base64 bisect calendar cmath collections.abc contextlib copy dataclasses datetime"
+    " decimal enum fractions hashlib heapq inspect itertools numbers operator pprint queue random"
+    " statistics string textwrap typing unittest"
+).split()
+
+
+def receive(sock: socket.socket) -> Tuple[Dict[str, Any], List[int]]:
+    """One message and its descriptors.  Raises EOFError."""
+    data, ancillary, _, _ = sock.recvmsg(65536, socket.CMSG_SPACE(8 * 4))
+    if not data:
+        raise EOFError
+    descriptors: List[int] = []
+    for level, kind, body in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            descriptors += struct.unpack("%di" % (len(body) // 4), body[: len(body) // 4 * 4])
+    return json.loads(data), descriptors
+
+
+def transmit(sock: socket.socket, message: Dict[str, Any], descriptors: Sequence[int] = ()) -> None:
+    rights = struct.pack("%di" % len(descriptors), *descriptors)
+    ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)] if descriptors else []
+    sock.sendmsg([json.dumps(message).encode("ascii")], ancillary)
+
+
+class Zygote:
+    """A slot's warm interpreter: forks executions, waits for them and cleans up."""
+
+    def __init__(self, sock: socket.socket, plan: Plan, uid: int) -> None:
+        self._sock = sock
+        self._plan = plan
+        self._uid = uid
+        self._own_pid_namespace = -1
+
+    def start(self) -> NoReturn:
+        """Goes into the slot's namespaces and serves.  Never returns."""
+        plan = self._plan
+        if plan.namespaces:
+            uid, gid = os.geteuid(), os.getegid()
+            _unshare(plan.namespaces)
+            if plan.namespaces & CLONE_NEWUSER:
+                for name, text in (
+                    ("setgroups", "deny"), ("uid_map", "%d %d 1" % (uid, uid)),
+                    ("gid_map", "%d %d 1" % (gid, gid)),
+                ):  # fmt: skip
+                    with open("/proc/self/" + name, "w") as file:
+                        file.write(text)
+            pid = os.fork()
+            if pid:
+                transmit(self._sock, {"pid": pid})
+                os._exit(0)
+            receive(self._sock)  # the supervisor is now the parent
+            self._own_pid_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+            build_root(plan, self._uid)
+            _libc.sethostname(b"sandbox", 7)
+        else:
+            transmit(self._sock, {"pid": os.getpid()})
+            receive(self._sock)
+            _prctl(PR_SET_CHILD_SUBREAPER, 1)
+        _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        os.environ.clear()
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        self._wake, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        self._rehearse()
+        transmit(self._sock, {"ready": True})
+        self._poll = select.poll()
+        self._poll.register(self._sock, select.POLLIN)
+        self._poll.register(self._wake, select.POLLIN)
+        while True:
+            try:
+                request, descriptors = receive(self._sock)
+            except EOFError:
+                os._exit(0)
+            if "limits" in request:
+                transmit(self._sock, self._execute(request, descriptors))
+
+    def _rehearse(self) -> None:
+        """Locks a child in as an execution will be, so that what doesn't work here shows now."""
+        self._make_box(1 << 20)
+        read, write = os.pipe2(os.O_CLOEXEC)
+        pid = os.fork()
+        if not pid:
+            try:
+                lock_in(self._plan, DEFAULT_LIMITS, self._uid)
+                os.write(write, b"ok")
+            except BaseException as error:
+                os.write(write, str(error).encode())
+            os._exit(0)
+        os.close(write)
+        answer = os.read(read, 1000)
+        os.close(read)
+        os.waitpid(pid, 0)
+        self._clear_box()
+        if answer != b"ok":
+            raise OSError(errno.EPERM, "locking in: %s" % answer.decode("utf-8", "replace"))
+
+    def _make_box(self, size: int) -> None:
+        box = self._plan.box
+        if self._plan.namespaces:
+            _mount("box", box, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=%d,nr_inodes=16384" % size)
+        for name in ("work", "tmp", "shm"):
+            os.mkdir(box + "/" + name)
+            os.chmod(box + "/" + name, 0o1777)
+
+    def _clear_box(self) -> None:
+        if self._plan.namespaces:
+            _umount(self._plan.box)
+            return
+        for name in os.listdir(self._plan.box):
+            remove_tree(self._plan.box + "/" + name)
+
+    def _execute(self, request: Dict[str, Any], descriptors: List[int]) -> Dict[str, Any]:
+        """One run: the descriptors are code, report, stdin, stdout, stderr and, for the split
+        judge, the tests.  Returns how it ended, when nothing of it is left."""
+        split = len(descriptors) == 6
+        limits = request["limits"]
+        self._make_box(limits["file_bytes"])
+        ends = socket.socketpair() if split else ()
+        if self._own_pid_namespace >= 0:
+            _unshare(CLONE_NEWPID)
+        try:
+            first = self._fork_first(request, descriptors, ends)
+            second = os.fork()
+            if not second:
+                self._candidate(request, descriptors, ends)
+        finally:
+            if self._own_pid_namespace >= 0:
+                _check(_libc.setns(self._own_pid_namespace, CLONE_NEWPID), "setns")
+            for descriptor in descriptors:
+                os.close(descriptor)
+            for end in ends:
+                end.close()
+        ended = self._wait(first, second, split)
+        self._clear_box()
+        return ended
+
+    def _fork_first(
+        self, request: Dict[str, Any], descriptors: List[int], ends: Sequence[socket.socket]
+    ) -> int:
+        """Pid 1 of the execution: the judge, or an init that only reaps.  0 if neither is needed."""
+        if not ends and self._own_pid_namespace < 0:
+            return 0
+        pid = os.fork()
+        if pid:
+            return pid
+        try:
+            signal.set_wakeup_fd(-1)
+            for number in (signal.SIGINT, signal.SIGPIPE):
+                signal.signal(number, signal.SIG_DFL)
+            signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # orphans leave no zombies
+            if ends:
+                self._judge(request, descriptors[5], descriptors[1], ends[0].fileno())
+            else:
+                _close_from(3)
+                while True:
+                    signal.pause()
+        finally:
+            os._exit(1)
+
+    def _judge(self, request: Dict[str, Any], tests: int, report: int, channel: int) -> None:
+        null = os.open("/dev/null", os.O_RDWR)
+        arrange([null, null, null, tests, report, channel])
+        os.chdir(self._plan.box + "/work")
+        _prctl(PR_SET_DUMPABLE, 0)
+        lock_in(self._plan, request["limits"], self._uid + 1 if self._plan.root else self._uid)
+        gc.enable()
+        payload = read_payload(3)
+        Judge(Channel(5), Report(4, payload["nonce"])).run(payload["tests"], payload["every"])
+        os._exit(0)
+
+    def _candidate(
+        self, request: Dict[str, Any], descriptors: List[int], ends: Sequence[socket.socket]
+    ) -> NoReturn:
+        try:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            os.setsid()
+            code, report, stdin, stdout, stderr = descriptors[:5]
+            arrange([stdin, stdout, stderr, code, report, *(ends[1:] and [ends[1].fileno()])])
+            os.chdir(self._plan.box + "/work")
+            lock_in(self._plan, request["limits"], self._uid)
+            if request.get("fresh"):
+                argv = [sys.executable, "-I", "-B", os.path.abspath(__file__), "--candidate"]
+                argv += ["--split"] if ends else []
+                os.execve(argv[0], argv, request.get("env") or {})
+            enter_candidate(request.get("env") or {}, bool(ends))
+        except BaseException as error:
+            os.write(2, ("the sandbox failed: %r\n" % error).encode("utf-8", "replace"))
+        finally:
+            os._exit(1)
+
+    def _wait(self, first: int, second: int, split: bool) -> Dict[str, Any]:
+        """Waits for the end of the judge (split) or the candidate, kills the rest and reaps it."""
+        ended: Dict[int, Tuple[int, Any]] = {}
+        patience = None
+        while True:
+            for pid in (first, second):
+                if pid and pid not in ended:
+                    reaped, status, usage = os.wait4(pid, os.WNOHANG)
+                    if reaped:
+                        ended[pid] = status, usage
+            if first in ended if split else second in ended:
+                break
+            if split and second in ended and patience is None:
+                patience = time.monotonic() + GRACE_S  # the judge notices by itself
+            if patience is not None and time.monotonic() >= patience:
+                self._kill(first, second)
+                patience = None
+            timeout = None if patience is None else max(1, int(1000 * (patience - time.monotonic())))
+            for descriptor, _ in self._poll.poll(timeout):
+                if descriptor == self._wake:
+                    os.read(self._wake, 4096)
+                    continue
+                try:
+                    receive(self._sock)  # the supervisor's only message now: kill
+                except EOFError:
+                    os._exit(0)
+                self._kill(first, second)
+        self._kill(first, second)
+        for pid in (first, second):
+            if pid and pid not in ended:
+                _, status, usage = os.wait4(pid, 0)
+                ended[pid] = status, usage
+        while self._plan.namespaces == 0 and not self._reap_strays():
+            pass
+        status, usage = ended[second]
+        first_usage = ended[first][1] if first else None
+        return {
+            "status": status,
+            "cpu_s": usage.ru_utime + usage.ru_stime,
+            "judge_cpu_s": first_usage.ru_utime + first_usage.ru_stime if first_usage else 0.0,
+            "peak_memory_bytes": usage.ru_maxrss * 1024,
+        }
+
+    def _kill(self, first: int, second: int) -> None:
+        for pid in (first, second):
+            if pid:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    continue
+                if self._own_pid_namespace >= 0:
+                    return  # pid 1 takes its namespace with it
+
+    def _reap_strays(self) -> bool:
+        """Without a pid namespace: kills what was left running.  True when nothing is."""
+        try:
+            with open("/proc/self/task/%d/children" % os.getpid()) as file:
+                strays = [int(pid) for pid in file.read().split()]
+            for pid in strays:
+                os.kill(pid, signal.SIGKILL)
+            os.waitpid(-1, 0 if strays else os.WNOHANG)
+        except ChildProcessError:
+            return True
+        return False
+
+
+def arrange(descriptors: Sequence[int]) -> None:
+    """Makes them 0, 1, 2, ... and closes everything else."""
+    import fcntl
+
+    high = [fcntl.fcntl(descriptor, fcntl.F_DUPFD, 64) for descriptor in descriptors]
+    for number, descriptor in enumerate(high):
+        os.dup2(descriptor, number)
+    _close_from(len(descriptors))
+
+
+def read_payload(descriptor: int) -> Dict[str, Any]:
+    with os.fdopen(descriptor, "rb") as file:
+        file.seek(0)
+        payload: Dict[str, Any] = json.loads(file.read())
+    return payload
+
+
+def enter_candidate(env: Dict[str, str], split: bool) -> NoReturn:
+    """In the locked-in process: descriptors 0-2 are the program's, 3 its code, 4 the report, 5
+    the judge."""
+    payload = read_payload(3)
+    os.environ.update(env)
+    for name, descriptor, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
+        raw = io.FileIO(descriptor, mode, closefd=False)
+        buffer: Any = io.BufferedReader(raw) if mode == "r" else io.BufferedWriter(raw)
+        errors = "backslashreplace" if name == "stderr" else "strict"
+        stream = io.TextIOWrapper(buffer, "utf-8", errors, line_buffering=name == "stderr")
+        setattr(sys, name, stream)
+        setattr(sys, "__%s__" % name, stream)
+    sys.argv = [SOLUTION_FILE]
+    if "/dev/stdin" in payload["code"]:
+        with open(BOX + "/stdin" if os.path.isdir(BOX) else "../stdin", "wb") as copy:
+            shutil.copyfileobj(io.FileIO(0, closefd=False), copy)
+        os.lseek(0, 0, os.SEEK_SET)
+    gc.enable()
+    report = Report(4, payload["nonce"])
+    report.send(locked=True)
+    if split:
+        os.close(4)  # only the judge reports; the candidate can't reach it
+    candidate_main(payload, report, Channel(5) if split else None)
+    os._exit(0)
+
+
+def remove_tree(path: str) -> None:
+    """Removes a tree that may have been made to resist: any depth, any permissions, no links
+    followed."""
+    try:
+        shutil.rmtree(path)
+    except (OSError, RecursionError):
+        for directory, names, _ in os.walk(path):
+            for name in [".", *names]:
+                target = os.path.join(directory, name)
+                if not os.path.islink(target):
+                    os.chmod(target, 0o700)
+        shutil.rmtree(path)
+
+
+# ---------------------------------------------------------------------- the supervisor
+
+
+def memory_file(content: bytes) -> int:
+    """A descriptor of a file in memory that holds ``content``, at its start."""
+    descriptor = os.memfd_create("hpc_runner", os.MFD_CLOEXEC)
+    view = memoryview(content)
+    while view:
+        view = view[os.write(descriptor, view) :]
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
+class Stream:
+    """One output of an execution: counted and hashed whole, its tail kept, and all of the
+    current run when it is going to be compared."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self.run_bytes = 0
+        self.tail = b""
+        self.whole: Optional[bytearray] = None
+        self._digest = hashlib.sha256()
+
+    def begin(self, keep: bool) -> None:
+        self.run_bytes = 0
+        self.tail = b""
+        self.whole = bytearray() if keep else None
+
+    def feed(self, data: bytes) -> None:
+        self.bytes += len(data)
+        self.run_bytes += len(data)
+        self._digest.update(data)
+        self.tail = (self.tail + data[-TAIL_BYTES:])[-TAIL_BYTES:]
+        if self.whole is not None:
+            self.whole += data
+
+    def answer(self) -> Dict[str, Any]:
+        tail = self.tail.decode("utf-8", "replace").replace("\0", "\N{REPLACEMENT CHARACTER}")
+        return {"tail": tail, "bytes": self.bytes, "sha256": self._digest.hexdigest()}
+
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?|inf|nan)\Z", re.IGNORECASE)
+
+
+def same_output(expected: str, actual: bytes, checker: str, tolerance: float) -> bool:
+    """Whether what was printed is what was expected; the checkers are explained in docs/corpus.md."""
+    if checker == "exact":
+        return expected.encode("utf-8") == actual
+    text = actual.decode("utf-8", "replace")
+    if checker == "trimmed":
+        return _trimmed(expected) == _trimmed(text)
+    wanted, found = expected.split(), text.split()
+    if checker == "tokens" or wanted == found:
+        return wanted == found
+    return len(wanted) == len(found) and all(
+        w == f
+        or (
+            bool(_NUMBER.match(w) and _NUMBER.match(f))
+            and math.isclose(float(w), float(f), rel_tol=tolerance, abs_tol=tolerance)
+        )
+        for w, f in zip(wanted, found)
+    )
+
+
+def _trimmed(text: str) -> List[str]:
+    lines = [line.rstrip() for line in text.splitlines()]
+    while lines and not lines[-1]:
+        lines.pop()
+    return lines
+
+
+class Execution:
+    """A request while it is worked on: its runs, and what is known so far."""
+
+    def __init__(self, request: Dict[str, Any]) -> None:
+        self.request = request
+        self.tests: Dict[str, Any] = request["tests"]
+        self.kind: str = self.tests["kind"]
+        self.limits: Dict[str, Any] = {**DEFAULT_LIMITS, **request.get("limits", {})}
+        self.every = bool(request.get("every"))
+        self.wanted_judge: str = request.get("judge", "auto")
+        self.started_at = time.time()
+        self.stdout, self.stderr = Stream(), Stream()
+        self.outcomes: List[List[Any]] = []
+        self.suspicion: List[str] = []
+        self.wall_s = self.cpu_s = self.waited_s = 0.0
+        self.peak = 0
+        self.exit_code: Optional[int] = None
+        self.signal: Optional[int] = None
+        self.error: Optional[Tuple[str, str]] = None
+        self.judge_reason: Optional[str] = None
+        self.case = 0
+        if self.kind == "stdio":
+            self.cases = [(c["stdin"], c["stdout"]) for c in self.tests["cases"]]
+            self.judge = "output"
+        elif self.kind in PROGRAM_KINDS:
+            self.cases = [("", self.tests.get("stdout"))]
+            self.judge = "output" if self.kind == "expected_output" else "exit"
+        elif self.kind in _TESTS:
+            self.cases = [("", None)]
+            self.judge = "inline" if self.wanted_judge == "inline" else "split"
+        else:
+            raise ValueError("unknown kind of tests: %r" % self.kind)
+
+    @property
+    def program(self) -> bool:
+        return self.kind in PROGRAM_KINDS
+
+    def total(self) -> int:
+        if self.kind in ("stdio", "assertions", "calls"):
+            return len(self.tests["cases"])
+        return max(1, len(self.outcomes))
+
+    def answer(self, verdict: Verdict) -> Dict[str, Any]:
+        outcomes = list(self.outcomes)
+        if self.kind in ("stdio", "assertions", "calls"):
+            outcomes += [[str(i), "not_run", 0.0, ""] for i in range(len(outcomes), self.total())]
+        elif not outcomes:
+            outcomes = [["0", verdict.value, self.wall_s, ": ".join(self.error or ())]]
+        return {
+            "op": "result",
+            "id": self.request["id"],
+            "verdict": verdict.value,
+            "judge": self.judge,
+            "judge_reason": self.judge_reason,
+            "tests": outcomes,
+            "exit_code": self.exit_code,
+            "signal": self.signal,
+            "wall_s": self.wall_s,
+            "cpu_s": self.cpu_s,
+            "waited_s": self.waited_s,
+            "peak_memory_bytes": self.peak,
+            "stdout": self.stdout.answer(),
+            "stderr": self.stderr.answer(),
+            "error_type": self.error[0] if self.error else None,
+            "error_message": self.error[1] if self.error else None,
+            "suspicion": self.suspicion,
+            "started_at": self.started_at,
+        }
+
+
+class Slot:
+    """One execution at a time: the zygote, its pipes and its clock."""
+
+    def __init__(self, supervisor: Supervisor, index: int, plan: Plan) -> None:
+        self._supervisor = supervisor
+        self._select = supervisor.select
+        self._plan = plan
+        self._uid = supervisor.first_uid + 2 * index
+        self._pid = 0
+        self.execution: Optional[Execution] = None
+        self._sock: Optional[socket.socket] = None
+
+    # -- the zygote
+
+    def start(self) -> None:
+        """Raises OSError with the reason when the plan can't be carried out here."""
+        mine, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        child = os.fork()
+        if not child:
+            try:
+                os.dup2(os.open("/dev/null", os.O_RDWR), 0)
+                os.dup2(0, 1)
+                number = os.dup2(its.fileno(), 3, inheritable=False)
+                _close_from(4)
+                its.detach()
+                sock = socket.socket(fileno=number)
+                try:
+                    Zygote(sock, self._plan, self._uid).start()
+                except BaseException as error:
+                    transmit(sock, {"failed": str(error)})
+            finally:
+                os._exit(1)
+        its.close()
+        mine.settimeout(30)
+        try:
+            message, _ = receive(mine)
+            if "pid" in message:
+                self._pid = message["pid"]
+                if self._plan.namespaces:
+                    os.waitpid(child, 0)
+                transmit(mine, {"go": True})
+                message, _ = receive(mine)
+        except (EOFError, OSError) as error:
+            message = {"failed": "the zygote didn't start: %s" % error}
+        if "ready" not in message:
+            mine.close()
+            self._reap()
+            raise OSError(errno.EPERM, message.get("failed", "the zygote didn't start"))
+        mine.settimeout(None)
+        self._sock = mine
+        self._select.register(mine, select.EPOLLIN, self._on_zygote)
+
+    def _reap(self) -> None:
+        if self._pid:
+            try:
+                os.kill(self._pid, signal.SIGKILL)
+                os.waitpid(self._pid, 0)
+            except (ProcessLookupError, ChildProcessError):
+                pass
+            self._pid = 0
+
+    def restart(self) -> None:
+        """After trouble: whatever of the slot is left dies with its zygote."""
+        if self._sock is not None:
+            self._select.unregister(self._sock)
+            self._sock.close()
+            self._sock = None
+        self._reap()
+        self.start()
+
+    # -- one run
+
+    def begin(self, execution: Execution) -> None:
+        self.execution = execution
+        self._run()
+
+    def _run(self) -> None:
+        execution = self.execution
+        assert execution is not None and self._sock is not None
+        stdin, expected = execution.cases[execution.case]
+        nonce = secrets.token_hex(16)
+        split = execution.judge == "split"
+        code: Dict[str, Any] = {"code": execution.request["code"], "nonce": nonce}
+        code["role"] = "program" if execution.program else "tests"
+        tests = {"tests": execution.tests, "every": execution.every, "nonce": nonce}
+        if split:
+            code["nonce"] = secrets.token_hex(16)
+        elif not execution.program:
+            code.update(tests)
+        given = [memory_file(json.dumps(code).encode("ascii"))]
+        self._pipes: Dict[str, int] = {}
+        ends = {}
+        for name in ("report", "stdout", "stderr"):
+            self._pipes[name], ends[name] = os.pipe2(os.O_CLOEXEC)
+            os.set_blocking(self._pipes[name], False)
+        stdin_file = memory_file(stdin.encode("utf-8", "surrogateescape"))
+        given += [ends["report"], stdin_file, ends["stdout"], ends["stderr"]]
+        if split:
+            given.append(memory_file(json.dumps(tests).encode("ascii")))
+        self._nonces = {nonce, code["nonce"]}
+        self._judge_nonce = nonce
+        self._report = bytearray()
+        self._reported = 0
+        self._locked = False
+        self._done: Optional[Dict[str, Any]] = None
+        self._died: Optional[List[str]] = None
+        self._inline: Optional[str] = None
+        self._reason: Optional[Verdict] = None
+        self._killed_at: Optional[float] = None
+        execution.outcomes = execution.outcomes if execution.program else []
+        execution.stdout.begin(keep=expected is not None)
+        execution.stderr.begin(keep=False)
+        request = {
+            "limits": execution.limits,
+            "fresh": bool(execution.request.get("fresh")),
+            "env": execution.request.get("env") or {},
+        }
+        try:
+            transmit(self._sock, request, given)
+        except OSError:
+            self._zygote_lost()
+            return
+        finally:
+            for descriptor in given:
+                os.close(descriptor)
+        self._begun = time.monotonic()
+        self._next_watch = self._begun + TICK_S
+        self._deadline = self._begun + execution.limits["wall_s"]
+        for name, descriptor in self._pipes.items():
+            self._select.register(
+                descriptor, select.EPOLLIN, functools.partial(self._on_pipe, name)
+            )
+
+    def _on_pipe(self, name: str) -> bool:
+        """Reads once.  False at the end, or when there is nothing now."""
+        execution, descriptor = self.execution, self._pipes.get(name)
+        if descriptor is None or execution is None:
+            return False
+        try:
+            data = os.read(descriptor, 1 << 18)
+        except BlockingIOError:
+            return False
+        if not data:
+            self._close_pipe(name)
+            return False
+        if name == "report":
+            self._on_report(data)
+            return True
+        stream = execution.stdout if name == "stdout" else execution.stderr
+        stream.feed(data)
+        if stream.run_bytes > execution.limits["output_bytes"]:
+            stream.whole = None
+            self._kill(Verdict.OUTPUT_LIMIT)
+        return True
+
+    def _close_pipe(self, name: str) -> None:
+        descriptor = self._pipes.pop(name, None)
+        if descriptor is not None:
+            self._select.unregister(descriptor)
+            os.close(descriptor)
+
+    def _on_report(self, data: bytes) -> None:
+        execution = self.execution
+        assert execution is not None
+        self._reported += len(data)
+        if self._reported > REPORT_BYTES:
+            self._kill(Verdict.OUTPUT_LIMIT)
+            return
+        self._report += data
+        *lines, rest = self._report.split(b"\n")
+        self._report = rest
+        for line in lines:
+            try:
+                message = json.loads(line)
+                nonce = message["nonce"]
+            except (ValueError, TypeError, KeyError, RecursionError):
+                continue
+            if nonce not in self._nonces:
+                continue
+            if message.get("locked"):
+                self._locked = True
+            elif nonce == self._judge_nonce:
+                self._on_message(execution, message)
+
+    def _on_message(self, execution: Execution, message: Dict[str, Any]) -> None:
+        if "test" in message and not execution.program:
+            execution.outcomes.append(message["test"])
+        elif "suspicion" in message:
+            execution.suspicion = sorted({*execution.suspicion, str(message["suspicion"])[:200]})
+        elif "inline" in message:
+            self._inline = str(message["inline"])
+        elif "died" in message:
+            self._died = [str(part) for part in message["died"]]
+        elif "done" in message and self._done is None:
+            self._done = message
+
+    def _kill(self, reason: Verdict) -> None:
+        if self._reason is None:
+            self._reason = reason
+            self._killed_at = time.monotonic()
+            assert self._sock is not None
+            try:
+                transmit(self._sock, {"kill": True})
+            except OSError:
+                pass  # a dead zygote shows on its socket
+
+    def watch(self, now: float) -> None:
+        """Looks at the clock, memory and CPU time of what runs."""
+        execution = self.execution
+        if execution is None:
+            return
+        if self._killed_at is not None:
+            if now - self._killed_at > 5:  # the zygote itself hangs
+                self._zygote_lost()
+            return
+        if now >= self._deadline:
+            waited = self._waited()
+            allowed = min(execution.limits["wall_s"] + waited, STRETCH * execution.limits["wall_s"])
+            self._deadline = self._begun + allowed
+            if now >= self._deadline - 0.001:
+                self._kill(Verdict.TIME_LIMIT)
+                return
+        if now >= self._next_watch:
+            self._next_watch = now + TICK_S
+            memory, cpu_s = usage_of(self._candidates())
+            execution.peak = max(execution.peak, memory)
+            if memory > execution.limits["memory_bytes"]:
+                self._kill(Verdict.MEMORY_LIMIT)
+            elif cpu_s > self._cpu_limit(execution):
+                self._kill(Verdict.TIME_LIMIT)
+
+    @staticmethod
+    def _cpu_limit(execution: Execution) -> float:
+        return float(execution.limits["cpu_s"] or execution.limits["wall_s"])
+
+    def next_event(self) -> float:
+        return min(self._deadline, self._next_watch) if self.execution else math.inf
+
+    def _candidates(self) -> List[int]:
+        """The execution's processes but for the judge, as the supervisor numbers them."""
+        first_and_second = children(self._pid)
+        judge = first_and_second[:1] if self._plan.namespaces or self._is_split() else []
+        found: List[int] = []
+        todo = [pid for pid in first_and_second if pid not in judge]
+        todo += [pid for first in judge for pid in children(first)]
+        while todo and len(found) < 4096:
+            pid = todo.pop()
+            found.append(pid)
+            todo += children(pid)
+        return found
+
+    def _is_split(self) -> bool:
+        return self.execution is not None and self.execution.judge == "split"
+
+    def _waited(self) -> float:
+        """Seconds that the program's (or the judge's) first thread stood ready for a CPU."""
+        waited = 0.0
+        for pid in children(self._pid):
+            try:
+                with open("/proc/%d/schedstat" % pid) as file:
+                    waited = max(waited, int(file.read().split()[1]) / 1e9)
+            except (OSError, IndexError, ValueError):
+                continue
+        return waited
+
+    # -- the end of a run
+
+    def _on_zygote(self) -> bool:
+        assert self._sock is not None
+        try:
+            ended, _ = receive(self._sock)
+        except (EOFError, OSError):
+            self._zygote_lost()
+            return False
+        if self.execution is not None:
+            for name in list(self._pipes):
+                while self._on_pipe(name):
+                    pass
+                self._close_pipe(name)
+            self._finish(self.execution, ended)
+        return False
+
+    def _zygote_lost(self) -> None:
+        """Ours to answer for, unless a limit had been reached already."""
+        execution, self.execution = self.execution, None
+        for name in list(self._pipes):
+            self._close_pipe(name)
+        self.restart()
+        if execution is not None:
+            execution.error = execution.error or ("SandboxError", "the zygote died")
+            execution.wall_s += time.monotonic() - self._begun
+            self._supervisor.answer(self, execution.answer(self._reason or Verdict.INTERNAL_ERROR))
+
+    def _finish(self, execution: Execution, ended: Dict[str, Any]) -> None:
+        wall_s = time.monotonic() - self._begun
+        execution.wall_s += wall_s
+        execution.cpu_s += ended["cpu_s"]
+        execution.peak = max(execution.peak, ended["peak_memory_bytes"])
+        status = ended["status"]
+        execution.exit_code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else None
+        execution.signal = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
+        if self._done is not None and execution.judge == "split" or self._reason is not None:
+            execution.exit_code = execution.signal = None  # our doing
+        if not self._locked and self._reason is None:
+            execution.error = ("SandboxError", normalise_message(execution.stderr.answer()["tail"]))
+            self._answer(execution, Verdict.INTERNAL_ERROR)
+            return
+        if self._inline is not None and self._reason is None:
+            if execution.wanted_judge == "auto":
+                execution.judge, execution.judge_reason = "inline", self._inline
+                execution.wall_s = execution.cpu_s = 0.0
+                self._run()
+                return
+            self._done = {"done": Verdict.RUNTIME_ERROR.value, "error": ["CannotCross", self._inline]}
+        verdict = self._limit_reached(execution, ended)
+        if execution.program:
+            self._finish_case(execution, verdict or self._program_verdict(execution), wall_s)
+            return
+        if verdict is not None:
+            execution.error = None
+            if execution.total() > len(execution.outcomes):
+                execution.outcomes.append([str(len(execution.outcomes)), verdict.value, 0.0, ""])
+        elif self._done is not None:
+            verdict = Verdict(self._done["done"])
+            if self._done.get("error"):
+                execution.error = self._done["error"][0], self._done["error"][1]
+        elif execution.signal is not None:
+            verdict = Verdict.RUNTIME_ERROR
+            execution.error = ("Signal", signal_name(execution.signal))
+        else:
+            verdict = Verdict.EARLY_EXIT
+            execution.error = ("EarlyExit", "exit code %s" % execution.exit_code)
+        self._answer(execution, verdict)
+
+    def _limit_reached(self, execution: Execution, ended: Dict[str, Any]) -> Optional[Verdict]:
+        if self._reason is not None:
+            return self._reason
+        if execution.peak > execution.limits["memory_bytes"]:
+            return Verdict.MEMORY_LIMIT
+        if execution.signal == signal.SIGXCPU or ended["cpu_s"] > self._cpu_limit(execution):
+            return Verdict.TIME_LIMIT
+        return None
+
+    def _program_verdict(self, execution: Execution) -> Verdict:
+        expected = execution.cases[execution.case][1]
+        if self._died is not None and execution.exit_code == 1:
+            phase, kind, message = self._died
+            execution.error = kind, message
+            if phase == "compile":
+                return Verdict.COMPILE_ERROR
+            return Verdict.MEMORY_LIMIT if kind == "MemoryError" else Verdict.RUNTIME_ERROR
+        if execution.signal is not None:
+            execution.error = ("Signal", signal_name(execution.signal))
+            return Verdict.RUNTIME_ERROR
+        if execution.exit_code:
+            execution.error = ("ExitCode", "exit code %d" % execution.exit_code)
+            return Verdict.RUNTIME_ERROR
+        if expected is None:
+            return Verdict.ACCEPTED
+        printed = bytes(execution.stdout.whole or b"")
+        checker, tolerance = self._checker(execution)
+        if same_output(expected, printed, checker, tolerance):
+            return Verdict.ACCEPTED
+        return Verdict.WRONG_ANSWER
+
+    @staticmethod
+    def _checker(execution: Execution) -> Tuple[str, float]:
+        return execution.tests.get("checker", "trimmed"), execution.tests.get("tolerance", 1e-6)
+
+    def _finish_case(self, execution: Execution, verdict: Verdict, wall_s: float) -> None:
+        message = "" if verdict is Verdict.ACCEPTED else ": ".join(execution.error or ())
+        execution.outcomes.append([str(execution.case), verdict.value, wall_s, message])
+        execution.case += 1
+        failed = verdict is not Verdict.ACCEPTED
+        stop = failed and (not execution.every or verdict is Verdict.TIME_LIMIT)
+        if execution.case < len(execution.cases) and not stop:
+            self._run()
+            return
+        failures = [o for o in execution.outcomes if o[1] != Verdict.ACCEPTED.value]
+        self._answer(execution, Verdict(failures[0][1]) if failures else Verdict.ACCEPTED)
+
+    def _answer(self, execution: Execution, verdict: Verdict) -> None:
+        self.execution = None
+        self._supervisor.answer(self, execution.answer(verdict))
+
+
+def signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return "signal %d" % number
+
+
+def children(pid: int) -> List[int]:
+    """The children of all threads of a process; none when it is gone."""
+    found: List[int] = []
+    try:
+        for thread in os.listdir("/proc/%d/task" % pid):
+            with open("/proc/%d/task/%s/children" % (pid, thread)) as file:
+                found += [int(child) for child in file.read().split()]
+    except OSError:
+        pass
+    return sorted(found)
+
+
+_PAGE = resource.getpagesize()
+_CLOCK = os.sysconf("SC_CLK_TCK")
+
+
+def usage_of(pids: Sequence[int]) -> Tuple[int, float]:
+    """(resident bytes, CPU seconds) over these processes.  Memory that several of them share
+    is counted once where the kernel tells."""
+    resident, cpu_s = 0, 0.0
+    for pid in pids:
+        try:
+            with open("/proc/%d/stat" % pid) as file:
+                fields = file.read().rpartition(")")[2].split()
+        except OSError:
+            continue
+        cpu_s += sum(map(int, fields[11:15])) / _CLOCK
+        resident += int(fields[21]) * _PAGE
+    if len(pids) > 1:
+        shares = [_proportional(pid) for pid in pids]
+        if None not in shares:
+            resident = sum(share or 0 for share in shares)
+    return resident, cpu_s
+
+
+def _proportional(pid: int) -> Optional[int]:
+    try:
+        with open("/proc/%d/smaps_rollup" % pid) as file:
+            for line in file:
+                if line.startswith("Pss:"):
+                    return int(line.split()[1]) * 1024
+    except ProcessLookupError:
+        return 0
+    except OSError:
+        return None
+    return 0
+
+
+class Poller:
+    """epoll with a callback for each descriptor."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._callbacks: Dict[int, Callable[[], Any]] = {}
+
+    def register(self, what: Any, events: int, callback: Callable[[], Any]) -> None:
+        number = what if isinstance(what, int) else what.fileno()
+        self._epoll.register(number, events)
+        self._callbacks[number] = callback
+
+    def unregister(self, what: Any) -> None:
+        number = what if isinstance(what, int) else what.fileno()
+        self._epoll.unregister(number)
+        del self._callbacks[number]
+
+    def run_once(self, timeout: float) -> None:
+        for number, _ in self._epoll.poll(timeout):
+            callback = self._callbacks.get(number)
+            if callback is not None:
+                callback()
+
+
+class Supervisor:
+    """Speaks to the worker and feeds the slots.
+
+    Requests: ``{"op": "run", "id", "code", "tests", "limits", "env", "judge", "every",
+    "fresh"}``, where tests and limits have the fields of ``hpc_runner.model``.  Answers:
+    first ``{"op": "hello", ...}`` with what isolation was got, then one ``{"op":
+    "result", "id", "verdict", ...}`` for each request, in the order in which they end.
+    A request that can't be understood is answered with ``internal_error``.
+    """
+
+    def __init__(self, slots: int, first_uid: int) -> None:
+        self.select = Poller()
+        self.first_uid = first_uid
+        self._count = slots
+        self._slots: List[Slot] = []
+        self._idle: List[Slot] = []
+        self._queue: List[Dict[str, Any]] = []
+        self._input = bytearray()
+        self._output = os.dup(1)
+        os.dup2(2, 1)
+
+    def open(self, plans: Sequence[Plan]) -> Plan:
+        """Starts the slots under the first plan that works here."""
+        reasons: List[str] = []
+        for plan in plans:
+            first = Slot(self, 0, plan)
+            try:
+                first.start()
+            except OSError as error:
+                reasons.append(error.strerror or str(error))
+                continue
+            if reasons and not plan.namespaces:
+                plan.missing["namespaces"] = reasons[0]
+            self._slots = [first] + [Slot(self, i, plan) for i in range(1, self._count)]
+            for slot in self._slots[1:]:
+                slot.start()
+            self._idle = list(self._slots)
+            return plan
+        raise OSError(errno.EPERM, "; ".join(reasons))
+
+    def say(self, message: Dict[str, Any]) -> None:
+        data = (json.dumps(message) + "\n").encode("ascii")
+        while data:
+            data = data[os.write(self._output, data) :]
+
+    def answer(self, slot: Slot, message: Dict[str, Any]) -> None:
+        self.say(message)
+        self._idle.append(slot)
+
+    def serve(self) -> None:
+        """Until stdin ends."""
+        self._open = True
+        self.select.register(0, select.EPOLLIN, self._on_input)
+        while self._open:
+            while self._idle and self._queue:
+                self._start(self._idle.pop(), self._queue.pop(0))
+            now = time.monotonic()
+            until = min(slot.next_event() for slot in self._slots)
+            self.select.run_once(-1 if until == math.inf else max(0.0, until - now))
+            now = time.monotonic()
+            for slot in self._slots:
+                slot.watch(now)
+
+    def _start(self, slot: Slot, request: Dict[str, Any]) -> None:
+        try:
+            execution = Execution(request)
+        except (KeyError, TypeError, ValueError) as error:
+            self._idle.append(slot)
+            self._refuse(request.get("id"), "not a request: %r" % error)
+            return
+        slot.begin(execution)
+
+    def _refuse(self, identity: Any, reason: str) -> None:
+        self.say({"op": "refused", "id": identity, "reason": reason})
+
+    def _on_input(self) -> None:
+        data = os.read(0, 1 << 20)
+        if not data:
+            self._open = False
+            return
+        self._input += data
+        if b"\n" not in data:
+            return
+        *lines, rest = bytes(self._input).split(b"\n")
+        self._input = bytearray(rest)
+        for line in lines:
+            try:
+                request = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                self._refuse(None, "not JSON: %s" % error)
+                continue
+            if type(request) is dict and request.get("op") == "run":
+                self._queue.append(request)
+            else:
+                self._refuse(None, "not a request")
+
+
+def _works(try_it: Callable[[], Any]) -> Optional[str]:
+    """None when ``try_it`` works in a child process, or the reason why not."""
+    read, write = os.pipe2(os.O_CLOEXEC)
+    pid = os.fork()
+    if not pid:
+        try:
+            try_it()
+            os.write(write, b"ok")
+        except BaseException as error:
+            os.write(write, str(error).encode()[:1000])
+        finally:
+            os._exit(0)
+    os.close(write)
+    answer = os.read(read, 1000).decode("utf-8", "replace")
+    os.close(read)
+    os.waitpid(pid, 0)
+    return None if answer == "ok" else answer or "it died"
+
+
+def make_plans(box: str) -> List[Plan]:
+    """What to try, the strongest first."""
+    program = {}
+    missing: Dict[str, str] = {}
+
+    def seccomp() -> None:
+        _prctl(PR_SET_NO_NEW_PRIVS, 1)
+        install_seccomp(seccomp_program(True))
+
+    reason = _works(seccomp)
+    if reason is None:
+        program = {True: seccomp_program(True), False: seccomp_program(False)}
+    else:
+        missing["seccomp"] = reason
+    abi = landlock_version()
+
+    def landlock() -> None:
+        _prctl(PR_SET_NO_NEW_PRIVS, 1)
+        install_landlock(abi, ["/"], [box])
+
+    reason = _works(landlock) if abi else "the kernel has no Landlock"
+    if reason is not None:
+        missing["landlock"], abi = reason, 0
+    base = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS
+    root = os.geteuid() == 0 and _works(lambda: os.setresuid(60600, 60600, 60600)) is None
+    plans = []
+    for namespaces in (*((base,) if root else ()), base | CLONE_NEWUSER, 0):
+        plan = Plan()
+        plan.root = root and not namespaces & CLONE_NEWUSER
+        plan.namespaces, plan.landlock, plan.missing = namespaces, abi, dict(missing)
+        plan.binds = view()
+        if plan.root and not namespaces and not readable_by_all(plan.binds):
+            plan.root = False
+        if not namespaces:
+            plan.box = box
+            plan.other_processes += count_processes() + 256
+        if program:
+            plan.seccomp = program[bool(namespaces)]
+        plan.mechanisms += ["landlock"] if abi else []
+        plan.mechanisms += ["seccomp"] if program else []
+        plan.mechanisms += ["ipc", "mount", "net", "pid", "uts"] if namespaces else []
+        plan.mechanisms += ["user"] if namespaces & CLONE_NEWUSER else []
+        plan.mechanisms += ["setuid"] if plan.root else []
+        plans.append(plan)
+    return plans
+
+
+def readable_by_all(paths: Sequence[str]) -> bool:
+    """Whether another user could use the interpreter where it lies."""
+    for path in paths:
+        while path != "/":
+            if not os.stat(path).st_mode & (stat.S_IXOTH | stat.S_IROTH):
+                return False
+            path = os.path.dirname(path)
+    return True
+
+
+def count_processes() -> int:
+    uid, count = os.geteuid(), 0
+    for name in os.listdir("/proc"):
+        try:
+            count += name.isdigit() and os.stat("/proc/" + name).st_uid == uid
+        except OSError:
+            continue
+    return count
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="agent.py", description="Runs and judges executions.")
+    parser.add_argument("--slots", type=int, default=1, help="executions at a time")
+    parser.add_argument("--require", choices=LEVELS, default="limits", help="least isolation")
+    parser.add_argument("--candidate", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--split", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.candidate:
+        enter_candidate(dict(os.environ), options.split)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+    for name in PRELOAD:
+        importlib.import_module(name)
+    box = tempfile.mkdtemp(prefix="hpc_runner-")
+    os.chmod(box, 0o711)
+    try:
+        supervisor = Supervisor(options.slots, 60600)
+        plan = supervisor.open(make_plans(box))
+        level = plan.level()
+        hello = {
+            "op": "hello",
+            "agent": AGENT_VERSION,
+            "protocol": PROTOCOL,
+            "python": platform.python_version(),
+            "implementation": platform.python_implementation(),
+            "kernel": platform.release(),
+            "machine": platform.machine(),
+            "host": platform.node(),
+            "slots": options.slots,
+            "isolation": level,
+            "mechanisms": sorted(plan.mechanisms),
+            "missing": plan.missing,
+        }
+        if LEVELS.index(level) < LEVELS.index(options.require):
+            hello["error"] = "isolation %s is required, but only %s can be had" % (
+                options.require, level,
+            )  # fmt: skip
+            supervisor.say(hello)
+            return 3
+        supervisor.say(hello)
+        supervisor.serve()
+    finally:
+        remove_tree(box)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
