@@ -40,19 +40,19 @@ class _Model(BaseModel):
 class Limits(_Model):
     """What one execution may use.  Defaults come from ``agent.DEFAULT_LIMITS``."""
 
-    wall_s: float = Field(DEFAULT_LIMITS["wall_s"], gt=0, le=86_400)
+    wall_s: float = Field(default=DEFAULT_LIMITS["wall_s"], gt=0, le=86_400)
     """Seconds from start to end of each run of the program."""
-    cpu_s: float = Field(DEFAULT_LIMITS["cpu_s"], ge=0, le=86_400)
+    cpu_s: float = Field(default=DEFAULT_LIMITS["cpu_s"], ge=0, le=86_400)
     """Seconds of CPU over all processes of the execution; 0 means the wall limit."""
-    memory_bytes: int = Field(int(DEFAULT_LIMITS["memory_bytes"]), ge=16 << 20)
+    memory_bytes: int = Field(default=int(DEFAULT_LIMITS["memory_bytes"]), ge=16 << 20)
     """Resident memory over all processes of the execution."""
-    output_bytes: int = Field(int(DEFAULT_LIMITS["output_bytes"]), ge=1024)
+    output_bytes: int = Field(default=int(DEFAULT_LIMITS["output_bytes"]), ge=1024)
     """Bytes on stdout and on stderr, each; more is ``output_limit``."""
-    processes: int = Field(int(DEFAULT_LIMITS["processes"]), ge=1)
+    processes: int = Field(default=int(DEFAULT_LIMITS["processes"]), ge=1)
     """Processes and threads alive at once."""
-    file_bytes: int = Field(int(DEFAULT_LIMITS["file_bytes"]), ge=0)
+    file_bytes: int = Field(default=int(DEFAULT_LIMITS["file_bytes"]), ge=0)
     """Size of the private workspace, and of any single file in it."""
-    open_files: int = Field(int(DEFAULT_LIMITS["open_files"]), ge=16)
+    open_files: int = Field(default=int(DEFAULT_LIMITS["open_files"]), ge=16)
     """File descriptors per process."""
 
 
@@ -155,7 +155,7 @@ class Candidate(_Model):
     limits: Limits = Limits()
     dependencies: tuple[str, ...] = ()
     env: dict[str, str] = Field(default_factory=dict)
-    generation: int = Field(0, ge=0)
+    generation: int = Field(default=0, ge=0)
     parent: bytes | None = None
 
     @property
