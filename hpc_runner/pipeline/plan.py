@@ -24,7 +24,7 @@ import pyarrow as pa
 
 from hpc_runner import __version__
 from hpc_runner.config import RunConfig
-from hpc_runner.corpus.readers import Sample, open_corpus
+from hpc_runner.corpus.readers import Corpus, Sample, open_corpus
 from hpc_runner.errors import CorpusError, RowError, RunError, StorageError
 from hpc_runner.model import Candidate
 from hpc_runner.pipeline.lock import CoordinatorLock
@@ -39,7 +39,7 @@ from hpc_runner.sandbox import runtimes
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["Counts", "lay_out", "plan", "shard_size"]
+__all__ = ["Counts", "corpus_digest", "lay_out", "plan", "shard_size"]
 
 MOST_PER_SHARD = 2000
 """Candidates: what a worker may have to repeat or hold stays small."""
@@ -107,12 +107,7 @@ def plan(
     """
     runtime, reason = runtimes.choose(config.runtime)
     with _room(run):
-        corpus = open_corpus(
-            [Path(path) for path in config.corpus],
-            format=config.format,
-            code_field=config.code_field,
-            limits=config.limits,
-        )
+        corpus = _open(config)
         counts = lay_out(run, corpus, config)
         image = runtime.ensure_image(config.image, progress) if make_image else None
         now = datetime.now(UTC)
@@ -138,6 +133,20 @@ def plan(
         shutil.rmtree(run.planning)
         write_info(run, info)
     return info
+
+
+def corpus_digest(config: RunConfig) -> str:
+    """Hex digest of the corpus as it is now.  Raises ``CorpusError``."""
+    return _open(config).digest().hex()
+
+
+def _open(config: RunConfig) -> Corpus:
+    return open_corpus(
+        [Path(path) for path in config.corpus],
+        format=config.format,
+        code_field=config.code_field,
+        limits=config.limits,
+    )
 
 
 def lay_out(run: RunDir, corpus: Iterable[Sample | RowError], config: RunConfig) -> Counts:

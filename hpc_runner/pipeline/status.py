@@ -30,8 +30,8 @@ class Snapshot:
     """Executions by verdict."""
     shards: int
     shards_finished: int
-    workers: int
-    """That have a heartbeat for a shard that isn't finished."""
+    in_flight: int
+    """Executions that run now, by the workers' last word."""
     coordinator: str | None
 
 
@@ -54,12 +54,12 @@ class Watch:
         done = sum(self._planned[shard] for shard in self._finished)
         verdicts: Counter[str] = sum(self._finished.values(), Counter())
         coordinator = holder(self._run)
-        alive = 0
+        in_flight = 0
         for heartbeat in read_heartbeats(self._run, self._wave):
             if heartbeat.shard not in self._finished:
                 done += heartbeat.done
                 verdicts.update(heartbeat.verdicts)
-                alive += coordinator is not None
+                in_flight += heartbeat.in_flight if coordinator is not None else 0
         return Snapshot(
             run_id=self._info.run_id,
             phase=self._phase(coordinator is not None),
@@ -68,7 +68,7 @@ class Watch:
             verdicts=dict(verdicts.most_common()),
             shards=self._info.shards,
             shards_finished=len(self._finished),
-            workers=alive,
+            in_flight=in_flight,
             coordinator=None if coordinator is None else str(coordinator),
         )
 

@@ -1,0 +1,223 @@
+"""What the commands do with a run: prepare it, see it through, show it.
+
+Progress and remarks go to stderr, results to stdout.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hpc_runner.config import RunConfig
+from hpc_runner.errors import ConfigError, CorpusError
+from hpc_runner.rundir import RunDir
+from hpc_runner.runinfo import RunInfo, read_info
+
+if TYPE_CHECKING:
+    from hpc_runner.pipeline.status import Snapshot
+
+__all__ = [
+    "corpus_paths",
+    "default_out",
+    "prepare",
+    "run_to_end",
+    "show_plan",
+    "show_status",
+    "show_summary",
+]
+
+EXAMPLE = "example"
+EXECUTION_S = 0.012
+"""Seconds that an execution takes in the plan's estimate: HumanEval's on one core of 2026."""
+
+_HOW = {"workers", "corpus"}
+"""Options that may differ between two commands on one run: the corpus is compared by content."""
+
+
+def corpus_paths(corpus: Path, samples: Path | None) -> tuple[Path, ...]:
+    """Absolute paths.  Raises ``CorpusError`` for one that isn't there."""
+    if str(corpus) == EXAMPLE and not corpus.exists():
+        corpus = Path(__file__).parent / "examples" / "corpus.jsonl"
+    paths = tuple(path.absolute() for path in (corpus, samples) if path is not None)
+    for path in paths:
+        if not path.exists():
+            raise CorpusError(f"there is no file or directory {path}")
+    return paths
+
+
+def default_out(corpus: Path) -> Path:
+    stem = corpus.name
+    for suffix in (".gz", ".zst", ".jsonl", ".parquet"):
+        stem = stem.removesuffix(suffix)
+    if corpus.parent == Path(__file__).parent / "examples":
+        stem = EXAMPLE
+    return Path("runs") / f"{stem}-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
+
+
+def prepare(run: RunDir, config: RunConfig) -> RunInfo:
+    """Plan the run, or find that it is planned just so.
+
+    Raises ``ConfigError`` when it was planned otherwise, and what ``plan`` raises.
+    """
+    from hpc_runner.pipeline.plan import corpus_digest, plan
+
+    if not run.info.exists():
+        info = plan(run, config, progress=_say)
+        _say(f"{_counts(info)}, {info.runtime} runtime ({info.runtime_reason}) → {run.root}")
+        return info
+    info = read_info(run)
+    differing = differences(info, config, corpus_digest(config))
+    if differing:
+        raise ConfigError(
+            f"{run.root} is a run of something else: {'; '.join(differing)}. "
+            f"Give another --out, or go on with it by `hpc-runner resume {run.root}`"
+        )
+    _say(f"Going on with {run.root}")
+    return info
+
+
+def differences(info: RunInfo, config: RunConfig, digest: str) -> list[str]:
+    """What keeps ``config`` from being what the run was planned for, in words."""
+    before, now = info.config.model_dump(), config.model_dump()
+    found = [
+        f"{name} was {before[name]!r} and is {now[name]!r}"
+        for name in before
+        if name not in _HOW and before[name] != now[name]
+    ]
+    if info.corpus_digest != digest:
+        found.insert(0, f"the corpus had digest {info.corpus_digest[:12]} and has {digest[:12]}")
+    return found
+
+
+def show_plan(config: RunConfig) -> None:
+    """Print what ``run`` would do.  Nothing is left behind, and nothing is built or run."""
+    from hpc_runner.pipeline.plan import plan
+
+    with tempfile.TemporaryDirectory(prefix="hpc-runner-") as scratch:
+        info = plan(RunDir(Path(scratch) / "run"), config, progress=_say, make_image=False)
+    print(render_plan(info))
+
+
+def render_plan(info: RunInfo) -> str:
+    config = info.config
+    at_once = config.workers * config.slots
+    executions = info.executions_at_most
+    limits = config.limits.model_dump(exclude_none=True)
+    told = ", ".join(f"{name} = {value}" for name, value in limits.items())
+    rows = {
+        "corpus": " with ".join(config.corpus),
+        "format": info.format,
+        "samples": f"{info.samples:,}",
+        "candidates": f"{info.candidates:,}",
+        "duplicates": f"{info.duplicates:,}",
+        "rejected": f"{info.rejected:,}",
+        "executions": f"{executions:,} at most ({config.rounds} rounds)",
+        "shards": f"{info.shards:,}",
+        "at once": f"{at_once:,} ({config.workers} workers x {config.slots} slots)",
+        "limits": f"the corpus's, but {told}" if told else "the corpus's, or the defaults",
+        "runtime": f"{info.runtime} ({info.runtime_reason})",
+        "environment": info.environment,
+        "expected time": f"{_duration(executions * EXECUTION_S / at_once)}, if an execution takes "
+        f"{EXECUTION_S * 1000:.0f} ms as HumanEval's do and each of the {at_once} has a core",
+    }
+    return "\n".join(f"{name:<14} {value}" for name, value in rows.items())
+
+
+def run_to_end(run: RunDir, workers: int, *, quiet: bool) -> bool:
+    """See a planned run through with workers on this machine, and print its summary.
+
+    False when it was stopped before; then how to go on is printed.
+    """
+    from contextlib import nullcontext
+
+    from hpc_runner.pipeline.coordinator import Phase, State
+    from hpc_runner.pipeline.coordinator import run_to_end as coordinate
+    from hpc_runner.pipeline.scheduler import LocalScheduler
+    from hpc_runner.pipeline.status import Watch
+    from hpc_runner.report.progress import Progress
+    from hpc_runner.report.progress import Snapshot as Shown
+
+    watch = Watch(run)
+    began = time.monotonic()
+    with nullcontext() if quiet else Progress() as progress:
+
+        def show(_state: State) -> None:
+            if progress is not None:
+                seen = watch.look()
+                elapsed_s = time.monotonic() - began
+                progress.update(
+                    Shown(seen.done, seen.executions, seen.verdicts, seen.in_flight, elapsed_s)
+                )
+
+        state = coordinate(run, LocalScheduler(workers), on_change=show, say=_say)
+    if state.phase is not Phase.DONE:
+        _say(f"Stopped. To go on: hpc-runner resume {run.root}")
+        return False
+    show_summary(run, as_json=False)
+    return True
+
+
+def show_status(run: RunDir, *, as_json: bool, watch: bool) -> None:
+    from hpc_runner.pipeline.coordinator import TICK_S
+    from hpc_runner.pipeline.status import Watch
+
+    looking = Watch(run)
+
+    def show() -> Snapshot:
+        seen = looking.look()
+        print(json.dumps(asdict(seen)) if as_json else _status_line(seen), flush=True)
+        return seen
+
+    while show().coordinator is not None and watch:
+        time.sleep(TICK_S)  # another process, perhaps on another machine: nothing to wait on
+
+
+def show_summary(run: RunDir, *, as_json: bool) -> None:
+    from hpc_runner.results.summary import Summary, summarise
+
+    if run.summary.exists():
+        summary = Summary.model_validate_json(run.summary.read_text(encoding="utf-8"))
+    else:
+        summary = summarise(run)
+    if as_json:
+        print(summary.model_dump_json(indent=2))
+        return
+    from rich.console import Console
+
+    from hpc_runner.report.terminal import render_summary
+
+    Console().print(render_summary(summary))
+
+
+def _status_line(seen: Snapshot) -> str:
+    counts = ", ".join(f"{name} {count:,}" for name, count in seen.verdicts.items())
+    line = (
+        f"{seen.run_id}: {seen.phase}, {seen.done:,} of {seen.executions:,} executions, "
+        f"{seen.shards_finished:,} of {seen.shards:,} shards"
+    )
+    if seen.coordinator:
+        line += f", {seen.coordinator}"
+    return f"{line}\n  {counts}" if counts else line
+
+
+def _counts(info: RunInfo) -> str:
+    return (
+        f"{info.samples:,} samples ({info.format}): {info.candidates:,} candidates, "
+        f"{info.duplicates:,} duplicates, {info.rejected:,} rejected; {info.shards:,} shards"
+    )
+
+
+def _duration(seconds: float) -> str:
+    from hpc_runner.report.words import duration
+
+    return duration(seconds)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
