@@ -36,8 +36,9 @@ def _head(summary: Summary) -> Iterable[RenderableType]:
     programs = counted(summary.candidates, "candidate")
     yield Text.assemble(("Run ", "bold"), (summary.run_id, "bold"), overflow="fold")
     yield Text(
-        f"{counted(summary.samples, 'sample')} of {counted(summary.tasks, 'task')} ({summary.format}): "
-        f"{programs}, {counted(summary.duplicates, 'duplicate')}, {summary.rejected:,} rejected"
+        f"{counted(summary.samples, 'sample')} of {counted(summary.tasks, 'task')} "
+        f"({summary.format}): {programs}, "
+        f"{counted(summary.duplicates, 'duplicate')}, {summary.rejected:,} rejected"
     )
     yield Text(
         f"{summary.runtime} runtime, {', '.join(summary.isolation) or 'unknown'} isolation, "

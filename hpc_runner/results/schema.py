@@ -86,6 +86,7 @@ RESULTS = _schema(
         ("attempt", pa.int16(), False),  # 0, or how many internal errors came before
         ("verdict", _NAME, False),
         ("judge", _NAME, False),  # inline | split | output | exit
+        ("judge_reason", pa.string(), True),  # why inline, where split was tried first
         ("tests", pa.list_(TEST_OUTCOME), False),
         ("tests_passed", pa.int32(), False),
         ("tests_total", pa.int32(), False),
@@ -93,6 +94,7 @@ RESULTS = _schema(
         ("signal", pa.int16(), True),
         ("wall_s", pa.float64(), False),
         ("cpu_s", pa.float64(), False),
+        ("waited_s", pa.float64(), False),  # of wall_s, ready to run but without a CPU
         ("peak_memory_bytes", pa.int64(), False),
         ("stdout_tail", pa.large_string(), False),
         ("stderr_tail", pa.large_string(), False),

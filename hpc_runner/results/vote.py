@@ -221,6 +221,11 @@ majorities AS (
            max(n)::DOUBLE AS k, sum(n)::DOUBLE AS n
     FROM tallies GROUP BY candidate_id
 ),
+intervals AS (
+    SELECT candidate_id, (k / n + $z2 / (2 * n)) / (1 + $z2 / n) AS middle,
+           sqrt($z2 * (k / n * (1 - k / n) / n + $z2 / (4 * n * n))) / (1 + $z2 / n) AS half
+    FROM majorities
+),
 details AS (
     SELECT candidate_id, median(wall_s) AS wall_s, median(cpu_s) AS cpu_s,
            max(peak_memory_bytes) AS peak_memory_bytes
@@ -234,14 +239,15 @@ in_majority AS (
     SELECT judged.* FROM judged JOIN majorities USING (candidate_id, verdict)
 ),
 errors AS (
-    SELECT candidate_id, error_type, error_message FROM in_majority GROUP BY ALL
+    SELECT candidate_id, error_type, error_message FROM in_majority
+    GROUP BY candidate_id, error_type, error_message
     QUALIFY row_number() OVER (
         PARTITION BY candidate_id
         ORDER BY count(*) DESC, error_type NULLS LAST, error_message NULLS LAST
     ) = 1
 ),
 judges AS (
-    SELECT candidate_id, judge FROM in_majority GROUP BY ALL
+    SELECT candidate_id, judge FROM in_majority GROUP BY candidate_id, judge
     QUALIFY row_number() OVER (PARTITION BY candidate_id ORDER BY count(*) DESC, judge) = 1
 )
 SELECT c.candidate_id, c.task_id, $wave::SMALLINT AS wave, c.generation,
@@ -250,18 +256,15 @@ SELECT c.candidate_id, c.task_id, $wave::SMALLINT AS wave, c.generation,
        coalesce(m.k / m.n >= $threshold, false) AS consensus,
        coalesce(m.k < m.n, false) AS flaky,
        m.k / m.n AS agreement,
-       greatest(0, (m.k / m.n + $z2 / (2 * m.n)) / (1 + $z2 / m.n)
-           - sqrt($z2 * (m.k / m.n * (1 - m.k / m.n) / m.n + $z2 / (4 * m.n * m.n)))
-             / (1 + $z2 / m.n)) AS agreement_low,
-       least(1, (m.k / m.n + $z2 / (2 * m.n)) / (1 + $z2 / m.n)
-           + sqrt($z2 * (m.k / m.n * (1 - m.k / m.n) / m.n + $z2 / (4 * m.n * m.n)))
-             / (1 + $z2 / m.n)) AS agreement_high,
+       CASE WHEN m.n > 0 THEN greatest(0, i.middle - i.half) END AS agreement_low,
+       CASE WHEN m.n > 0 THEN least(1, i.middle + i.half) END AS agreement_high,
        coalesce(m.n, 0)::INTEGER AS judged,
        coalesce(u.n, 0)::INTEGER AS unjudged,
        j.judge, e.error_type, e.error_message,
        d.wall_s, d.cpu_s, d.peak_memory_bytes
 FROM candidates c
 LEFT JOIN majorities m USING (candidate_id)
+LEFT JOIN intervals i USING (candidate_id)
 LEFT JOIN details d USING (candidate_id)
 LEFT JOIN unjudged u USING (candidate_id)
 LEFT JOIN errors e USING (candidate_id)

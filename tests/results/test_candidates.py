@@ -1,0 +1,98 @@
+"""The candidates file of a wave: shards come back as they were written."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from results.made_runs import make_candidate
+
+from hpc_runner.errors import StorageError
+from hpc_runner.model import Calls, Candidate, Case, Limits, Stdio, StdioCase
+from hpc_runner.results.store import CandidateWriter, read_shard, shard_count
+
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+printable = st.text(st.characters(exclude_categories=["Cs"]))
+
+
+@settings(max_examples=30, deadline=None)
+@given(code=printable, task_id=printable, value=plain, stdin=st.text(), env=printable)
+def test_a_candidate_comes_back_with_its_id(
+    tmp_path_factory: pytest.TempPathFactory,
+    code: str,
+    task_id: str,
+    value: object,
+    stdin: str,
+    env: str,
+) -> None:
+    path = tmp_path_factory.mktemp("wave") / "candidates.parquet"
+    made = [
+        Candidate(
+            task_id=task_id,
+            code=code,
+            tests=Calls(entry_point="f", cases=(Case(args=(value,), expected=value),)),
+            env={"NAME": env},
+        ),
+        Candidate(
+            task_id=task_id,
+            code=code,
+            tests=Stdio(cases=(StdioCase(stdin=stdin, stdout=""),)),
+            limits=Limits(wall_s=1 / 3),
+            dependencies=("numpy",),
+            generation=2,
+            parent=bytes(range(32)),
+        ),
+    ]
+    with CandidateWriter(path) as writer:
+        writer.write_shard([(c.candidate_id, n, c) for n, c in enumerate(made)])
+    found = read_shard(path, 0)
+    assert [(row, candidate) for _, row, candidate in found] == list(enumerate(made))
+    assert all(candidate.candidate_id == identity for identity, _, candidate in found)
+
+
+def test_infinity_is_no_null() -> None:
+    def candidate(expected: float | None) -> Candidate:
+        case = Case(args=(), expected=expected)
+        return Candidate(task_id="t", code="", tests=Calls(entry_point="f", cases=(case,)))
+
+    ids = {candidate(value).candidate_id for value in (None, math.inf, -math.inf, math.nan)}
+    assert len(ids) == 4
+
+
+def test_shards_are_row_groups(tmp_path: Path) -> None:
+    path = tmp_path / "waves" / "000" / "candidates.parquet"
+    with CandidateWriter(path) as writer:
+        for shard in range(3):
+            made = [make_candidate(10 * shard + n) for n in range(shard + 1)]
+            writer.write_shard([(c.candidate_id, n, c) for n, c in enumerate(made)])
+        assert (writer.shards, writer.candidates) == (3, 6)
+        assert not path.exists()
+    assert shard_count(path) == 3
+    assert [c.task_id for _, _, c in read_shard(path, 2)] == ["T/20", "T/21", "T/22"]
+    with pytest.raises(StorageError, match="no shard 3: it has 3"):
+        read_shard(path, 3)
+
+
+def test_nothing_is_left_of_a_plan_that_failed(tmp_path: Path) -> None:
+    path = tmp_path / "candidates.parquet"
+    bad = make_candidate(0).model_copy(update={"code": "\ud800"})
+    with (
+        pytest.raises(StorageError, match=r"row 5 \(task 'T/0'\) holds a lone surrogate"),
+        CandidateWriter(path) as writer,
+    ):
+        writer.write_shard([(bad.candidate_id, 5, bad)])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "candidates.parquet"
+    path.write_bytes(b"nothing")
+    with pytest.raises(StorageError, match=str(path)):
+        shard_count(path)
