@@ -69,7 +69,7 @@ def _verdicts(summary: Summary) -> Table:
 
 def _passing(summary: Summary) -> str:
     share = percent(summary.accepted, summary.samples)
-    line = f"\nAccepted {summary.accepted:,} of {summary.samples:,} ({share})"
+    line = f"\nAccepted by consensus: {summary.accepted:,} of {summary.samples:,} ({share})"
     line += f", {summary.tasks_solved:,} of {counted(summary.tasks, 'task')} solved"
     if summary.pass_at:
         line += "\n" + "   ".join(f"pass@{k} {value:.4f}" for k, value in summary.pass_at.items())
