@@ -37,7 +37,9 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from hpc_runner.corpus.readers import Sample, open_corpus
-from hpc_runner.sandbox import agent
+from hpc_runner.sandbox.client import Agent
+from hpc_runner.sandbox.local import LocalRuntime
+from hpc_runner.sandbox.spec import AgentSpec
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -104,28 +106,28 @@ class Agents:
 
     def __init__(self, corpus: Path, count: int, workers: int) -> None:
         self._requests = [request(sample) for sample in open_corpus([corpus])][:count]
-        command = [sys.executable, "-I", "-B", str(agent.__file__), "--slots", "1"]
-        self._agents = [
-            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-            for _ in range(workers)
-        ]
-        hello, *_ = [receive(process) for process in self._agents]
-        self.isolation = f"{hello['isolation']} ({', '.join(hello['mechanisms'])})"
+        runtime = LocalRuntime()
+        self._agents = []
+        for number in range(workers):
+            spec = AgentSpec(f"bench-{number}", 1, "limits", memory_bytes=1 << 30, processes=256)
+            self._agents.append(Agent(runtime.command(spec), runtime.environment()))
+        hello = self._agents[0].hello
+        self.isolation = f"{hello.isolation} ({', '.join(hello.mechanisms)})"
 
     def __call__(self) -> tuple[float, int]:
-        queue: SimpleQueue[bytes] = SimpleQueue()
+        queue: SimpleQueue[dict[str, Any]] = SimpleQueue()
         started = time.perf_counter()
         for item in self._requests:
             queue.put(item)
         with ThreadPoolExecutor(len(self._agents)) as threads:
-            accepted = sum(threads.map(lambda process: drive(process, queue), self._agents))
+            accepted = sum(threads.map(lambda agent: drive(agent, queue), self._agents))
         return time.perf_counter() - started, accepted
 
 
-def request(sample: object) -> bytes:
+def request(sample: object) -> dict[str, Any]:
     assert isinstance(sample, Sample), sample
     candidate = sample.candidate
-    message = {
+    return {
         "op": "run",
         "id": candidate.task_id,
         "code": candidate.code,
@@ -136,30 +138,22 @@ def request(sample: object) -> bytes:
         "every": False,
         "fresh": False,
     }
-    return json.dumps(message).encode() + b"\n"
 
 
-def receive(process: subprocess.Popen[bytes]) -> dict[str, Any]:
-    assert process.stdout is not None
-    answer: dict[str, Any] = json.loads(process.stdout.readline())
-    return answer
-
-
-def drive(process: subprocess.Popen[bytes], queue: SimpleQueue[bytes]) -> int:
+def drive(agent: Agent, queue: SimpleQueue[dict[str, Any]]) -> int:
     """Feed one agent until the queue is empty; one request waits while one is in the works."""
-    assert process.stdin is not None
     accepted = waiting = 0
     while True:
         try:
             while waiting < 2:
-                process.stdin.write(queue.get_nowait())
-                process.stdin.flush()
+                agent.submit(queue.get_nowait())
                 waiting += 1
         except Empty:
             if not waiting:
                 return accepted
-        accepted += receive(process)["verdict"] == "accepted"
-        waiting -= 1
+        for answer in agent.answers(60):
+            accepted += answer["verdict"] == "accepted"
+            waiting -= 1
 
 
 class WholeRun:
