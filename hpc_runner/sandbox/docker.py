@@ -1,0 +1,188 @@
+"""The ``docker`` runtime: one hardened container for each agent.
+
+docs/runtimes.md says what each option of the command is there for.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hpc_runner.errors import ImageError, RuntimeFailure
+from hpc_runner.sandbox import images
+from hpc_runner.sandbox.spec import (
+    AGENT,
+    AGENT_IN_CONTAINER,
+    PYTHON_IN_CONTAINER,
+    AgentSpec,
+    Availability,
+    Image,
+)
+
+PROBE_S = 20.0
+LOAD_S = 600.0
+KILL_S = 60.0
+
+LABEL = "org.hpc-runner.agent"
+TMP = "/tmp"  # noqa: S108 (the container's own)
+USER = "65534:65534"
+"""``nobody`` in Debian's images: it has a name there, and owns nothing."""
+
+FOR_THE_CLIENT = (
+    "PATH", "HOME", "XDG_RUNTIME_DIR", "SSH_AUTH_SOCK", "DOCKER_HOST", "DOCKER_CONTEXT",
+    "DOCKER_CONFIG", "DOCKER_CERT_PATH", "DOCKER_TLS", "DOCKER_TLS_VERIFY", "DOCKER_API_VERSION",
+)  # fmt: skip
+"""The variables that the client needs to find its engine.  None of them enters a container."""
+
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
+
+
+class DockerRuntime:
+    """Runs the agent in a container without network, capabilities or a writable root."""
+
+    name = "docker"
+    needs_image = True
+
+    def __init__(
+        self, program: str = "docker", agent: Path = AGENT, seccomp: Path | None = None
+    ) -> None:
+        self._program = program
+        self._agent = agent
+        self._seccomp = seccomp or images.containers_dir() / "seccomp.json"
+
+    def available(self) -> Availability:
+        try:
+            done = self._call(["version", "--format", "{{json .Server}}"], PROBE_S)
+        except RuntimeFailure as error:
+            return Availability(False, str(error), "install it, or use --runtime local")
+        if done.returncode != 0:
+            return Availability(False, _said(done), _mend(done.stderr))
+        try:
+            server = json.loads(done.stdout) or {}
+        except ValueError:
+            server = {}
+        if server.get("Os") != "linux":
+            reason = f"the engine runs {server.get('Os') or 'nothing known'}, not Linux"
+            return Availability(False, reason, "use an engine for Linux containers")
+        for file in (self._agent, self._seccomp):
+            if not stat.S_IMODE(file.stat().st_mode) & stat.S_IROTH:
+                reason = f"{file} can't be read by the container's user"
+                return Availability(False, reason, f"chmod o+r {file}")
+        return Availability(True, f"Docker {server.get('Version', '')} answers")
+
+    def ensure_image(self, name: str, progress: Callable[[str], None]) -> Image | None:
+        image = images.ensure(name, progress)
+        if not self._has(image):
+            progress(f"loading image {image.reference} into {self._program}")
+            images.verify(image)
+            done = self._call(["load", "--input", str(image.archive)], LOAD_S)
+            if done.returncode != 0:
+                raise ImageError(f"{image.archive} can't be loaded: {_said(done)}")
+            if not self._has(image):
+                raise ImageError(
+                    f"{self._program} has another image as {image.reference} than"
+                    f" sha256:{image.digest.hex()}; remove it with:"
+                    f" {self._program} image rm {image.reference}"
+                )
+        return image
+
+    def command(self, spec: AgentSpec) -> list[str]:
+        if spec.image is None:
+            raise ImageError(f"runtime {self.name!r} needs an image to start {spec.name!r}")
+        return [
+            self._program, "run", "--rm", "--interactive", "--name", spec.name,
+            "--label", f"{LABEL}={spec.name}", "--pull", "never", "--log-driver", "none",
+            "--sig-proxy=false", "--hostname", "sandbox", "--network", "none", "--ipc", "private",
+            "--read-only", "--user", USER, "--cap-drop", "ALL",
+            "--security-opt", "no-new-privileges",
+            "--security-opt", f"seccomp={self._seccomp}",
+            "--security-opt", "apparmor=unconfined", "--security-opt", "label=disable",
+            "--memory", str(spec.memory_bytes), "--memory-swap", str(spec.memory_bytes),
+            "--pids-limit", str(spec.processes),
+            "--ulimit", "core=0:0", "--ulimit", "nofile=65536:65536",
+            "--tmpfs", f"{TMP}:rw,exec,nosuid,nodev,mode=1777,size={spec.memory_bytes // 2}",
+            "--mount", _bind(self._agent, AGENT_IN_CONTAINER),
+            *_without_proxies(),
+            "--workdir", "/", "--entrypoint", PYTHON_IN_CONTAINER, spec.image.reference,
+            "-I", "-B", AGENT_IN_CONTAINER, *spec.agent_arguments(),
+        ]  # fmt: skip
+
+    def environment(self) -> dict[str, str]:
+        return {name: os.environ[name] for name in FOR_THE_CLIENT if name in os.environ}
+
+    def kill(self, name: str) -> None:
+        deadline = time.monotonic() + KILL_S
+        while True:
+            done = self._call(["rm", "--force", "--volumes", name], PROBE_S)
+            if "No such container" in done.stderr or (done.returncode == 0 and not done.stderr):
+                return
+            # "--rm" may be removing it at this moment: ask again until it has.
+            if time.monotonic() > deadline:
+                raise RuntimeFailure(f"container {name!r} can't be removed: {_said(done)}")
+
+    def _has(self, image: Image) -> bool:
+        """The engine's image of this reference is the pinned one."""
+        done = self._call(["image", "inspect", "--format", "{{json .}}", image.reference], PROBE_S)
+        if done.returncode != 0:
+            if "no such image" in done.stderr.lower():
+                return False
+            raise RuntimeFailure(f"images can't be listed: {_said(done)}")
+        found: dict[str, Any] = json.loads(done.stdout)
+        if found["Id"] == f"sha256:{image.digest.hex()}":
+            return True
+        # An engine on containerd's store names an image by its manifest, which it makes itself.
+        config = images.configuration(image)
+        return bool(
+            found["RootFS"]["Layers"] == config["rootfs"]["diff_ids"]
+            and found["Config"].get("Env") == config["config"].get("Env")
+            and found["Config"].get("Labels") == config["config"].get("Labels")
+        )
+
+    def _call(self, arguments: list[str], deadline_s: float) -> subprocess.CompletedProcess[str]:
+        """Raises ``RuntimeFailure`` when the client can't be started or doesn't end."""
+        try:
+            return subprocess.run(
+                [self._program, *arguments],
+                env=self.environment(),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=deadline_s,
+            )
+        except OSError as error:
+            raise RuntimeFailure(f"{self._program!r} can't be started: {error.strerror}") from error
+        except subprocess.TimeoutExpired as error:
+            raise RuntimeFailure(
+                f"{self._program} {arguments[0]} didn't answer in {deadline_s:.0f} s"
+            ) from error
+
+
+def _bind(source: Path, target: str) -> str:
+    """A read-only bind mount in the client's CSV, where a path may hold commas and quotes."""
+    field = f"source={source}".replace('"', '""')
+    return f'type=bind,"{field}",target={target},readonly'
+
+
+def _without_proxies() -> list[str]:
+    """The client puts the proxies of its own configuration, and the passwords in them, into
+    every container, but for the variables that are named without a value."""
+    names = [*_PROXIES, *(name.lower() for name in _PROXIES)]
+    return [part for name in names for part in ("--env", name)]
+
+
+def _said(done: subprocess.CompletedProcess[str]) -> str:
+    lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+    return lines[-1].strip()[:300] if lines else f"exit code {done.returncode}"
+
+
+def _mend(stderr: str) -> str:
+    if "permission denied" in stderr.lower():
+        return "join the group docker, or use --runtime local"
+    return "start the engine, set DOCKER_HOST to where it is, or use --runtime local"
