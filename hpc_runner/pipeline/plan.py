@@ -25,7 +25,7 @@ import pyarrow as pa
 from hpc_runner import __version__
 from hpc_runner.config import RunConfig
 from hpc_runner.corpus.readers import Corpus, Sample, open_corpus
-from hpc_runner.errors import CorpusError, RowError, RunError, StorageError
+from hpc_runner.errors import ConfigError, CorpusError, RowError, RunError, StorageError
 from hpc_runner.model import Candidate
 from hpc_runner.pipeline.lock import CoordinatorLock
 from hpc_runner.results.candidates import CandidateWriter
@@ -33,8 +33,9 @@ from hpc_runner.results.files import table_writer
 from hpc_runner.results.query import connect
 from hpc_runner.results.schema import REJECTED, SAMPLES, SCHEMA_VERSION
 from hpc_runner.rundir import RunDir
-from hpc_runner.runinfo import RunInfo, temporary_info, write_info
-from hpc_runner.sandbox import runtimes
+from hpc_runner.runinfo import ImageInfo, RunInfo, temporary_info, write_info
+from hpc_runner.sandbox.local import base_interpreter, check_interpreter
+from hpc_runner.sandbox.runtimes import Image, Runtime, choose
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -102,10 +103,10 @@ def plan(
 
     Raises ``CorpusError`` for an unreadable or empty corpus (with
     ``config.strict``, for the first bad row), ``RunError`` when the directory
-    holds something else, ``RuntimeFailure`` when no runtime works here, and
-    ``StorageError``.
+    holds something else, ``ConfigError`` when the runtime doesn't work here,
+    ``ImageError`` and ``StorageError``.
     """
-    runtime, reason = runtimes.choose(config.runtime)
+    runtime, reason = _runtime(config)
     with _room(run):
         corpus = _open(config)
         counts = lay_out(run, corpus, config)
@@ -126,13 +127,38 @@ def plan(
             shards=counts.shards,
             runtime=runtime.name,
             runtime_reason=reason,
-            image=image,
-            environment="",
+            image=None if image is None else _image_info(image),
+            environment=config.image if runtime.needs_image else _interpreter(config),
             host=platform.node(),
         )
         shutil.rmtree(run.planning)
         write_info(run, info)
     return info
+
+
+def _runtime(config: RunConfig) -> tuple[Runtime, str]:
+    """Raises ``ConfigError`` for a runtime that can't do what else is asked for."""
+    if config.runtime == "auto" and config.python is not None:
+        runtime, reason = choose("local")
+        return runtime, f"an interpreter of this machine was asked for; {reason}"
+    runtime, reason = choose(config.runtime, config.image)
+    if runtime.needs_image and config.python is not None:
+        raise ConfigError(f"--python is for the local runtime; {runtime.name} has its image's")
+    if config.isolation == "container" and not runtime.needs_image:
+        raise ConfigError(
+            f"--isolation container needs a runtime with containers, and {runtime.name} has none; "
+            "give --runtime docker as well"
+        )
+    return runtime, reason
+
+
+def _image_info(image: Image) -> ImageInfo:
+    return ImageInfo(name=image.name, reference=image.reference, digest=image.digest.hex())
+
+
+def _interpreter(config: RunConfig) -> str:
+    version = check_interpreter(config.python or base_interpreter())
+    return "python" + ".".join(version.split(".")[:2])
 
 
 def corpus_digest(config: RunConfig) -> str:
@@ -165,10 +191,10 @@ def lay_out(run: RunDir, corpus: Iterable[Sample | RowError], config: RunConfig)
         if not read.samples:
             raise CorpusError(_nothing(config, read))
         with connect(run) as database, (scratch / "spool").open("rb") as spool:
-            candidates, batches = _order(database, scratch / "spooled.parquet")
+            candidates, places = _order(database, scratch / "spooled.parquet")
             size = config.shard_size or shard_size(candidates, config.rounds, config.workers)
             with CandidateWriter(run.candidates(0)) as writer:
-                for shard in _gather(batches, spool, size):
+                for shard in _gather(places, spool, size):
                     writer.write_shard(shard)
             _number_samples(database, scratch / "spooled.parquet", run.samples)
     except OSError as error:
@@ -194,18 +220,19 @@ def _read(
     offset = 0
     with _rows(spooled, _SPOOLED) as add, _rows(rejected, REJECTED) as reject:
         for item in corpus:
-            record = item if isinstance(item, RowError) else _record(item)
-            if isinstance(record, RowError):
+            kept = item if isinstance(item, RowError) else _recorded(item)
+            if isinstance(kept, RowError):
                 if config.strict:
-                    raise record
+                    raise kept
                 read.rejected += 1
-                read.first = read.first or record
-                reject((record.file, record.row, record.key, record.reason))
+                read.first = read.first or kept
+                reject((kept.file, kept.row, kept.key, kept.reason))
                 continue
+            sample, record = kept
             stored = _CODEC.compress(record, asbytes=True)
             spool.write(stored)
-            candidate = item.candidate
-            who = (item.file, item.file_row, candidate.task_id, candidate.candidate_id)
+            candidate = sample.candidate
+            who = (sample.file, sample.file_row, candidate.task_id, candidate.candidate_id)
             add((read.samples, *who, candidate.parent, offset, len(stored), len(record)))
             offset += len(stored)
             read.samples += 1
@@ -214,16 +241,16 @@ def _read(
     return read
 
 
-def _record(sample: Sample) -> bytes | RowError:
+def _recorded(sample: Sample) -> tuple[Sample, bytes] | RowError:
     content = sample.candidate.model_dump(mode="json", exclude={"parent"})
     try:
-        return json.dumps(content, ensure_ascii=False).encode()
+        return sample, json.dumps(content, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         found = f"{error.object[error.start]!a} is half a character (a lone surrogate)"
         return RowError(sample.file, sample.file_row, "code", f"{found}, which can't be stored")
 
 
-def _order(database: DuckDBPyConnection, spooled: Path) -> tuple[int, pa.RecordBatchReader]:
+def _order(database: DuckDBPyConnection, spooled: Path) -> tuple[int, Iterator[tuple[Any, ...]]]:
     """How many candidates there are, and where their records lie, in the order of the plan."""
     database.execute(
         """
@@ -240,7 +267,7 @@ def _order(database: DuckDBPyConnection, spooled: Path) -> tuple[int, pa.RecordB
         ORDER BY row_number() OVER (PARTITION BY task_id ORDER BY row), row
         """
     )
-    return candidates, database.to_arrow_reader(_BATCH)
+    return candidates, _fetched(database)
 
 
 def _number_samples(database: DuckDBPyConnection, spooled: Path, path: Path) -> None:
@@ -252,29 +279,31 @@ def _number_samples(database: DuckDBPyConnection, spooled: Path, path: Path) -> 
         """,
         [str(spooled)],
     )
-    with table_writer(path, SAMPLES) as write:
-        for batch in database.to_arrow_reader(_BATCH * 16):
-            write(pa.Table.from_batches([batch]))
+    with _rows(path, SAMPLES) as add:
+        for row in _fetched(database):
+            add(row)
+
+
+def _fetched(database: DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
+    while rows := database.fetchmany(_BATCH):
+        yield from rows
 
 
 def _gather(
-    batches: Iterable[pa.RecordBatch], spool: IO[bytes], size: int
+    places: Iterable[tuple[Any, ...]], spool: IO[bytes], size: int
 ) -> Iterator[list[tuple[bytes, int, Candidate]]]:
     """The rows of each shard."""
     rows: list[tuple[bytes, int, Candidate]] = []
     held = 0
-    for batch in batches:
-        for candidate_id, row, parent, offset, stored_bytes, record_bytes in zip(
-            *batch.to_pydict().values(), strict=True
-        ):
-            spool.seek(offset)
-            stored = spool.read(stored_bytes)
-            content = json.loads(_CODEC.decompress(stored, record_bytes, asbytes=True))
-            rows.append((candidate_id, row, Candidate(**content, parent=parent)))
-            held += record_bytes
-            if len(rows) == size or held >= SHARD_BYTES:
-                yield rows
-                rows, held = [], 0
+    for candidate_id, row, parent, offset, stored_bytes, record_bytes in places:
+        spool.seek(offset)
+        stored = spool.read(stored_bytes)
+        content = json.loads(_CODEC.decompress(stored, record_bytes, asbytes=True))
+        rows.append((candidate_id, row, Candidate(**content, parent=parent)))
+        held += record_bytes
+        if len(rows) == size or held >= SHARD_BYTES:
+            yield rows
+            rows, held = [], 0
     if rows:
         yield rows
 

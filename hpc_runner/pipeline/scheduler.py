@@ -36,6 +36,8 @@ __all__ = [
 
 EXIT_STOPPED = 3
 """A worker's exit code when it was asked to stop: what is finished is committed."""
+EXIT_MISTAKE = 2
+"""A worker's exit code when the user has to mend something: trying again is no use."""
 
 _SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL", re.IGNORECASE)
 
@@ -240,16 +242,21 @@ class LocalScheduler:
         wave, shard = key
         job = self._jobs[key]
         job.failures += 1
-        if job.failures <= self._retries:
+        final = job.process is not None and job.process.returncode == EXIT_MISTAKE
+        if job.failures <= self._retries and not final:
             job.not_before = time.monotonic() + self._backoff_s * 2 ** (job.failures - 1)
             self._queue[key] = None
             return
         log = job.run.log(wave, shard)
         self._failure = self._failure or SchedulerError(
-            f"shard {shard} of wave {wave} failed {job.failures} times; the last time {reason}. "
+            f"shard {shard} of wave {wave} failed {_times(job.failures)}; the last time {reason}. "
             f"The end of {log}:\n{_tail(log)}\n"
             f"What is finished is kept: mend the cause, then `hpc-runner resume {job.run.root}`"
         )
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 def _tail(log: os.PathLike[str], lines: int = 5, most_bytes: int = 4096) -> str:

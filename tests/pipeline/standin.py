@@ -1,0 +1,114 @@
+"""A worker that behaves like the real one but for running nothing: the verdict is the
+candidate's code, the time it takes and its faults come from the environment.
+
+    STANDIN_DELAY_S    seconds per execution
+    STANDIN_FAIL       "SHARD:TIMES": that shard's first TIMES workers fail
+    STANDIN_DEAF       be deaf to SIGTERM and SIGINT
+
+Each execution is told in RUN/executed as "candidate round", each failure in RUN/failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import os
+import platform
+import signal
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from hpc_runner.results.schema import RESULTS
+from hpc_runner.results.store import ResultRow, ShardStore, read_shard, write_heartbeat
+from hpc_runner.rundir import RunDir
+from hpc_runner.runinfo import read_info
+
+PR_SET_PDEATHSIG = 1
+STOPPED = 3
+
+
+def tell(path: Path, line: str) -> None:
+    with path.open("a") as file:
+        file.write(line + "\n")
+
+
+def row(run_id: str, shard: int, candidate_id: bytes, task_id: str, code: str, n: int) -> ResultRow:
+    zero = bytes(32)
+    made: ResultRow = {
+        "run_id": run_id, "wave": 0, "shard": shard, "task_id": task_id,
+        "candidate_id": candidate_id, "generation": 0, "environment": "standin", "round": n,
+        "attempt": 0, "verdict": code, "judge": "exit", "tests": [], "tests_passed": 0,
+        "tests_total": 0, "exit_code": 0, "signal": None, "wall_s": 0.0, "cpu_s": 0.0,
+        "peak_memory_bytes": 0, "stdout_tail": "", "stderr_tail": "", "stdout_bytes": 0,
+        "stderr_bytes": 0, "stdout_sha256": zero, "stderr_sha256": zero, "error_type": None,
+        "error_message": None, "suspicion": [], "runtime": "standin", "isolation": "limits",
+        "mechanisms": "", "environment_digest": None, "python": "3", "host": platform.node(),
+        "agent_version": "0", "started_at": datetime.now(UTC),
+    }  # fmt: skip
+    assert made.keys() == set(RESULTS.names)
+    return made
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("run", type=Path)
+    parser.add_argument("wave", type=int)
+    parser.add_argument("shard", type=int)
+    parser.add_argument("--die-with-parent", type=int)
+    asked = parser.parse_args()
+    run, shard = RunDir(asked.run), asked.shard
+    stop: list[int] = []
+    if "STANDIN_DEAF" in os.environ:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    else:
+        signal.signal(signal.SIGTERM, lambda *_: stop.append(1))
+        signal.signal(signal.SIGINT, lambda *_: stop.append(1))
+    if asked.die_with_parent:
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != asked.die_with_parent:
+            return STOPPED
+
+    bad, _, times = os.environ.get("STANDIN_FAIL", "").partition(":")
+    failed = run.root / "failed"
+    before = failed.read_text().split() if failed.exists() else []
+    if bad == str(shard) and before.count(bad) < int(times):
+        tell(failed, bad)
+        print("the node's disk is on fire", file=sys.stderr)
+        return 1
+
+    info = read_info(run)
+    delay_s = float(os.environ.get("STANDIN_DELAY_S", "0"))
+    with ShardStore(run, asked.wave, shard, writer=f"w{os.getpid()}", part_rows=5) as store:
+        known = {found.key for found in store.recovered()}
+        shard_rows = read_shard(run.candidates(asked.wave), shard)
+        planned, done = len(shard_rows) * info.config.rounds, len(known)
+        for candidate_id, _, candidate in shard_rows:
+            for n in range(info.config.rounds):
+                if stop:
+                    store.commit()
+                    return STOPPED
+                if (candidate_id, "standin", n) in known:
+                    continue
+                time.sleep(delay_s)
+                tell(run.root / "executed", f"{candidate_id.hex()} {n}")
+                store.append(
+                    row(info.run_id, shard, candidate_id, candidate.task_id, candidate.code, n)
+                )
+                done += 1
+                write_heartbeat(
+                    run.heartbeat(asked.wave, shard),
+                    {
+                        "wave": asked.wave, "shard": shard, "writer": f"w{os.getpid()}",
+                        "pid": os.getpid(), "host": platform.node(), "done": done,
+                        "planned": planned, "verdicts": {}, "in_flight": 1,
+                    },
+                )  # fmt: skip
+        store.finish()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
