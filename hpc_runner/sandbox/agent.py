@@ -26,7 +26,6 @@ holds and what it doesn't stands in docs/security.md.
 from __future__ import annotations
 
 import argparse
-import ast
 import atexit
 import builtins
 import ctypes
@@ -34,8 +33,8 @@ import enum
 import errno
 import functools
 import gc
-import importlib
 import hashlib
+import importlib
 import io
 import json
 import linecache
@@ -322,7 +321,7 @@ MAX_DEPTH = 200
 def pack(value: Any, depth: int = 0) -> Any:
     """Plain data as what JSON can carry without loss: None, bool, int, float, str and
     list as themselves, everything else tagged.  Raises ``CannotCross``."""
-    kind = type(value)
+    kind: Any = type(value)
     if kind in _SCALARS:
         return value
     if depth > MAX_DEPTH:
@@ -340,6 +339,7 @@ def pack(value: Any, depth: int = 0) -> Any:
         return {"t": kind.__name__, "v": value.decode("latin-1")}
     if kind is complex:
         return {"t": "complex", "v": [value.real, value.imag]}
+    base: Any
     for base in _BASES:
         if isinstance(value, base):
             if kind.__eq__ is base.__eq__ and kind.__ne__ is base.__ne__:
@@ -593,14 +593,14 @@ def _assertion_tests(
             prepared.append(True)
             if tests["code"]:
                 _remember("tests.py", tests["code"])
-                exec(compile(tests["code"], "tests.py", "exec", dont_inherit=True), names)  # noqa: S102
+                exec(compile(tests["code"], "tests.py", "exec", dont_inherit=True), names)
 
     def run(index: int, case: str) -> None:
         prepare()
-        exec(compile(case, "test %d" % index, "exec", dont_inherit=True), names)  # noqa: S102
+        exec(compile(case, "test %d" % index, "exec", dont_inherit=True), names)
 
     for index, case in enumerate(tests["cases"]):
-        yield str(index), lambda index=index, case=case: run(index, case)
+        yield str(index), functools.partial(run, index, case)
 
 
 def _call_tests(
@@ -613,7 +613,7 @@ def _call_tests(
             raise AssertionError("expected %.200r, got %.200r" % (case["expected"], actual))
 
     for index, case in enumerate(tests["cases"]):
-        yield str(index), lambda case=case: run(case)
+        yield str(index), functools.partial(run, case)
 
 
 def _unittest_tests(
@@ -624,7 +624,7 @@ def _unittest_tests(
     _remember("tests.py", tests["code"])
     before = set(names)
     try:
-        exec(compile(tests["code"], "tests.py", "exec", dont_inherit=True), names)  # noqa: S102
+        exec(compile(tests["code"], "tests.py", "exec", dont_inherit=True), names)
     except Exception as error:
         failure = error
 
@@ -638,7 +638,7 @@ def _unittest_tests(
         if name in before or not (isinstance(item, type) and issubclass(item, unittest.TestCase)):
             continue
         for method in loader.getTestCaseNames(item):
-            yield "%s.%s" % (name, method), lambda item=item, method=method: _run_case(item, method)
+            yield "%s.%s" % (name, method), functools.partial(_run_case, item, method)
 
 
 def _run_case(item: Any, method: str) -> None:
@@ -650,7 +650,8 @@ def _run_case(item: Any, method: str) -> None:
         def addError(self, test: Any, error: Any) -> None:
             self.caught.append(error[1])
 
-        addFailure = addError
+        def addFailure(self, test: Any, error: Any) -> None:
+            self.caught.append(error[1])
 
         def addSubTest(self, test: Any, subtest: Any, error: Any) -> None:
             if error is not None:
@@ -689,7 +690,7 @@ def load_solution(code: str, name: str) -> types.ModuleType:
     module.__file__ = SOLUTION_FILE
     module.__dict__["__builtins__"] = builtins
     sys.modules[name] = module
-    exec(compiled, module.__dict__)  # noqa: S102
+    exec(compiled, module.__dict__)
     return module
 
 
@@ -826,7 +827,9 @@ def serve_calls(code: str, failure: Optional[Tuple[str, str]], channel: Channel)
         if module is None:
             reply = answer
         elif request[0] == "names":
-            reply = {"names": {n: _kind(module.__dict__[n]) for n in request[1] if n in module.__dict__}}
+            reply = {
+                "names": {n: _kind(module.__dict__[n]) for n in request[1] if n in module.__dict__}
+            }
         else:
             reply = _answer_call(module.__dict__, *request[1:])
         _flush()
@@ -865,7 +868,9 @@ def _answer_call(
     except BaseException as error:
         known = next(k for k in type(error).__mro__ if getattr(builtins, k.__name__, None) is k)
         reply = {"raise": [known.__name__, type(error).__name__, _plain_args(error)]}
-    mutable = [index for index, arg in enumerate(args) if isinstance(arg, (list, dict, set, bytearray))]
+    mutable = [
+        index for index, arg in enumerate(args) if isinstance(arg, (list, dict, set, bytearray))
+    ]
     changed = {}
     for index in mutable:
         try:
@@ -1329,7 +1334,9 @@ class Zygote:
     def _make_box(self, size: int) -> None:
         box = self._plan.box
         if self._plan.namespaces:
-            _mount("box", box, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=%d,nr_inodes=16384" % size)
+            _mount(
+                "box", box, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=%d,nr_inodes=16384" % size
+            )
         for name in ("work", "tmp", "shm"):
             os.mkdir(box + "/" + name)
             os.chmod(box + "/" + name, 0o1777)
@@ -1369,7 +1376,7 @@ class Zygote:
     def _fork_first(
         self, request: Dict[str, Any], descriptors: List[int], ends: Sequence[socket.socket]
     ) -> int:
-        """Pid 1 of the execution: the judge, or an init that only reaps.  0 if neither is needed."""
+        """Pid 1 of the execution: the judge, or an init that only reaps; 0 if none is needed."""
         if not ends and self._own_pid_namespace < 0:
             return 0
         pid = os.fork()
@@ -1408,7 +1415,7 @@ class Zygote:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             os.setsid()
             code, report, stdin, stdout, stderr = descriptors[:5]
-            arrange([stdin, stdout, stderr, code, report, *(ends[1:] and [ends[1].fileno()])])
+            arrange([stdin, stdout, stderr, code, report, *(end.fileno() for end in ends[1:])])
             os.chdir(self._plan.box + "/work")
             lock_in(self._plan, request["limits"], self._uid)
             if request.get("fresh"):
@@ -1438,7 +1445,9 @@ class Zygote:
             if patience is not None and time.monotonic() >= patience:
                 self._kill(first, second)
                 patience = None
-            timeout = None if patience is None else max(1, int(1000 * (patience - time.monotonic())))
+            timeout = (
+                None if patience is None else max(1, int(1000 * (patience - time.monotonic())))
+            )
             for descriptor, _ in self._poll.poll(timeout):
                 if descriptor == self._wake:
                     os.read(self._wake, 4096)
@@ -1586,11 +1595,13 @@ class Stream:
         return {"tail": tail, "bytes": self.bytes, "sha256": self._digest.hexdigest()}
 
 
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?|inf|nan)\Z", re.IGNORECASE)
+_NUMBER = re.compile(
+    r"[+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?|inf|nan)\Z", re.IGNORECASE
+)
 
 
 def same_output(expected: str, actual: bytes, checker: str, tolerance: float) -> bool:
-    """Whether what was printed is what was expected; the checkers are explained in docs/corpus.md."""
+    """Whether what was printed is what was expected.  docs/corpus.md explains the checkers."""
     if checker == "exact":
         return expected.encode("utf-8") == actual
     text = actual.decode("utf-8", "replace")
@@ -1987,7 +1998,7 @@ class Slot:
         status = ended["status"]
         execution.exit_code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else None
         execution.signal = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
-        if self._done is not None and execution.judge == "split" or self._reason is not None:
+        if (self._done is not None and execution.judge == "split") or self._reason is not None:
             execution.exit_code = execution.signal = None  # our doing
         if not self._locked and self._reason is None:
             execution.error = ("SandboxError", normalise_message(execution.stderr.answer()["tail"]))
@@ -1999,7 +2010,10 @@ class Slot:
                 execution.wall_s = execution.cpu_s = 0.0
                 self._run()
                 return
-            self._done = {"done": Verdict.RUNTIME_ERROR.value, "error": ["CannotCross", self._inline]}
+            self._done = {
+                "done": Verdict.RUNTIME_ERROR.value,
+                "error": ["CannotCross", self._inline],
+            }
         verdict = self._limit_reached(execution, ended)
         if execution.program:
             self._finish_case(execution, verdict or self._program_verdict(execution), wall_s)

@@ -1,0 +1,527 @@
+"""A worker: the process that runs one shard.
+
+``python -m hpc_runner.sandbox.worker RUN WAVE SHARD`` reads the shard's row group, feeds
+agents with one execution per slot, keeps every result as it comes (``ShardStore``), and
+ends with exit code 0 when the shard's result file exists.  Exit code 3: it was asked to
+stop (SIGTERM, SIGINT, SIGUSR1), has committed what was finished and dropped what was in
+flight; starting it again goes on from there.  Any other: it failed, and the last line on
+stderr says why.
+
+What a candidate does is a verdict.  When the sandbox fails, the executions in flight are
+tried again: first as before, then alone, and after ``infrastructure_retries`` they are
+recorded as ``internal_error``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import functools
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from hpc_runner.errors import HpcRunnerError, IsolationError, RuntimeFailure
+from hpc_runner.model import Candidate, Verdict
+from hpc_runner.results.store import ShardStore, read_shard, write_heartbeat
+from hpc_runner.results.vote import Tally
+from hpc_runner.rundir import RunDir
+from hpc_runner.runinfo import RunInfo, read_info
+from hpc_runner.sandbox.client import Agent, Hello
+from hpc_runner.sandbox.runtimes import RUNTIMES
+from hpc_runner.sandbox.spec import AgentSpec, Image
+
+__all__ = ["EXIT_STOPPED", "Worker", "main"]
+
+EXIT_STOPPED = 3
+HEARTBEAT_S = 1.0
+AGENT_DEATHS = 5
+"""In a row, without a result in between: then the runtime is at fault, not a candidate."""
+
+HEADROOM_BYTES = 128 << 20
+"""Of a container's memory, for each slot beyond what its candidate may use."""
+HEADROOM_PROCESSES = 16
+
+StartAgent = Callable[[int, Sequence[Candidate]], Agent]
+"""Starts an agent with so many slots, for candidates such as these."""
+
+
+@dataclass
+class _Work:
+    """One execution to be done."""
+
+    index: int  # of the candidate in the shard
+    round: int
+    attempt: int = 0
+
+
+class _Progress:
+    """Where a candidate stands."""
+
+    def __init__(self, rounds: int, threshold: float) -> None:
+        self.tally = Tally(rounds, threshold)
+        self.next_round = 0
+        self.pending = 0  # executions queued or in flight
+        self.judge = "auto"
+
+
+@dataclass
+class _Lane:
+    """An agent and what it works on."""
+
+    capacity: int
+    agent: Agent | None = None
+    in_flight: dict[int, _Work] = field(default_factory=dict)
+
+
+class Worker:
+    """Runs one shard; ``run`` may be called once.
+
+    ``start_agent`` comes from the runtime.  With ``per_execution`` each execution gets an
+    agent (a container) of its own.
+    """
+
+    def __init__(
+        self,
+        run: RunDir,
+        info: RunInfo,
+        wave: int,
+        shard: int,
+        *,
+        start_agent: StartAgent,
+        per_execution: bool,
+    ) -> None:
+        self._info, self._config = info, info.config
+        self._where = (run, wave, shard)
+        self._start_agent = start_agent
+        self._per_execution = per_execution
+        self._candidates = read_shard(run.candidates(wave), shard)
+        # The pid alone would come again after a reboot, the time alone on another node.
+        self._writer = f"{socket.gethostname()}-{os.getpid()}-{time.time_ns():x}"
+        self._store = ShardStore(run, wave, shard, writer=self._writer)
+        rounds, threshold = self._config.rounds, self._config.consensus_threshold
+        self._progress = [_Progress(rounds, threshold) for _ in self._candidates]
+        self._todo: deque[_Work] = deque()
+        self._alone: deque[_Work] = deque()
+        self._verdicts: Counter[str] = Counter()
+        self._done = 0
+        self._next_id = 0
+        self._deaths = 0
+        self._stop = False
+        self._next_beat = 0.0
+        count = self._config.slots if per_execution else 1
+        self._lanes = [_Lane(1 if per_execution else self._config.slots) for _ in range(count)]
+        self._selector = selectors.DefaultSelector()
+        self._wake, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._selector.register(self._wake, selectors.EVENT_READ)
+
+    def stop(self) -> None:
+        """Take no more work, commit and return; safe in a signal handler."""
+        self._stop = True
+        os.write(self._waker, b"!")
+
+    def run(self) -> bool:
+        """True when the shard's result exists, False when stopped.  Raises HpcRunnerError."""
+        if self._store.finished:
+            return True
+        try:
+            self._plan()
+            self._beat()
+            while (self._todo or self._alone or self._in_flight()) and not self._stop:
+                self._feed()
+                self._collect()
+                self._beat()
+                if self._store.finished:  # by another live copy of this shard
+                    return True
+            if self._stop:
+                self._store.commit()
+                return False
+            self._store.finish()
+            self._beat(last=True)
+        finally:
+            for lane in self._lanes:
+                self._end(lane)
+            self._store.close()
+        return True
+
+    # -- what there is to do
+
+    def _plan(self) -> None:
+        """Queues the rounds that every candidate gets, but for those that are on disk already."""
+        index = {candidate_id: i for i, (candidate_id, _, _) in enumerate(self._candidates)}
+        known: set[tuple[int, int]] = set()
+        for item in self._store.recovered():
+            candidate_id, environment, round_ = item.key
+            if environment == self._info.environment and candidate_id in index:
+                known.add((index[candidate_id], round_))
+                self._count(index[candidate_id], item.verdict)
+        config = self._config
+        certain = config.rounds
+        if config.early_stop:
+            certain = certain_rounds(config.rounds, config.consensus_threshold)
+        last = dict(sorted(known))
+        for round_ in range(config.rounds):
+            for i, progress in enumerate(self._progress):
+                if round_ < certain or round_ <= last.get(i, -1):
+                    progress.next_round = round_ + 1
+                    if (i, round_) not in known:
+                        self._queue(i, round_)
+        for i, progress in enumerate(self._progress):
+            if not progress.pending:
+                self._go_on(i)
+
+    def _queue(self, index: int, round_: int) -> None:
+        self._progress[index].pending += 1
+        self._todo.append(_Work(index, round_))
+
+    def _go_on(self, index: int) -> None:
+        """All that was queued for a candidate is done: one more round, unless it can't matter."""
+        progress = self._progress[index]
+        left = self._config.rounds - progress.next_round
+        if left and progress.tally.decided():
+            self._done += left
+            progress.next_round = self._config.rounds
+        elif left:
+            progress.next_round += 1
+            self._queue(index, progress.next_round - 1)
+
+    def _count(self, index: int, verdict: Verdict) -> None:
+        self._progress[index].tally.add(verdict)
+        self._verdicts[verdict.value] += 1
+        self._done += 1
+
+    def _in_flight(self) -> int:
+        return sum(len(lane.in_flight) for lane in self._lanes)
+
+    # -- agents
+
+    def _feed(self) -> None:
+        for lane in self._lanes:
+            while len(lane.in_flight) < lane.capacity:
+                work = self._next()
+                if work is None:
+                    return
+                if lane.agent is None:
+                    try:
+                        lane.agent = self._start_agent(
+                            lane.capacity, [candidate for _, _, candidate in self._candidates]
+                        )
+                    except IsolationError:
+                        raise
+                    except RuntimeFailure:
+                        self._todo.appendleft(work)
+                        self._died()
+                        continue
+                    self._selector.register(lane.agent, selectors.EVENT_READ, lane)
+                self._next_id += 1
+                lane.in_flight[self._next_id] = work
+                try:
+                    lane.agent.submit(self._request(self._next_id, work))
+                except RuntimeFailure as failure:
+                    self._lost(lane, failure)
+
+    def _next(self) -> _Work | None:
+        """The next execution; one that is suspected of killing agents only when it is alone."""
+        if self._todo:
+            return self._todo.popleft()
+        if self._alone and not self._in_flight():
+            return self._alone.popleft()
+        return None
+
+    def _request(self, identity: int, work: _Work) -> dict[str, Any]:
+        candidate = self._candidates[work.index][2]
+        return {
+            "op": "run",
+            "id": identity,
+            "code": candidate.code,
+            "tests": candidate.tests.model_dump(mode="json"),
+            "limits": candidate.limits.model_dump(mode="json"),
+            "env": candidate.env,
+            "judge": self._progress[work.index].judge,
+            "every": self._config.every_test,
+            "fresh": self._config.fresh_interpreter,
+        }
+
+    def _collect(self) -> None:
+        if not self._in_flight():
+            return
+        for key, _ in self._selector.select(max(0.0, self._next_beat - time.monotonic())):
+            lane = key.data
+            if lane is None:
+                os.read(self._wake, 100)
+                continue
+            try:
+                answers = lane.agent.answers(0.0)
+            except RuntimeFailure as failure:
+                self._lost(lane, failure)
+                continue
+            for answer in answers:
+                self._receive(lane, answer)
+
+    def _lost(self, lane: _Lane, failure: RuntimeFailure) -> None:
+        """The agent is gone: what it worked on is tried again elsewhere."""
+        print(f"agent lost: {failure}", file=sys.stderr)
+        works = list(lane.in_flight.values())
+        assert lane.agent is not None
+        hello = lane.agent.hello
+        self._end(lane, by_force=True)
+        for work in works:
+            self._again(work, hello, str(failure))
+        self._died()
+
+    def _died(self) -> None:
+        self._deaths += 1
+        if self._deaths >= AGENT_DEATHS:
+            raise RuntimeFailure(f"{self._deaths} agents in a row died without a result")
+
+    def _again(self, work: _Work, hello: Hello, reason: str) -> None:
+        if work.attempt >= self._config.infrastructure_retries:
+            self._keep(work, hello, _unjudged(reason))
+            return
+        queue = self._todo if work.attempt == 0 else self._alone
+        queue.append(_Work(work.index, work.round, work.attempt + 1))
+
+    def _end(self, lane: _Lane, *, by_force: bool = False) -> None:
+        if lane.agent is not None:
+            self._selector.unregister(lane.agent)
+            if by_force or lane.in_flight:
+                lane.agent.abort()
+            else:
+                lane.agent.close()
+            lane.agent = None
+        lane.in_flight.clear()
+
+    # -- results
+
+    def _receive(self, lane: _Lane, answer: dict[str, Any]) -> None:
+        work = lane.in_flight.pop(answer.get("id") or 0, None)
+        assert lane.agent is not None
+        hello = lane.agent.hello
+        if work is None or answer.get("op") != "result":
+            raise RuntimeFailure(f"the agent answered what was not asked: {str(answer)[:300]}")
+        if self._per_execution:
+            self._end(lane)
+        if answer["verdict"] == Verdict.INTERNAL_ERROR.value:
+            reason = f"{answer['error_type']}: {answer['error_message']}"
+            if work.attempt >= self._config.infrastructure_retries:
+                self._keep(work, hello, answer)
+            else:
+                self._again(work, hello, reason)
+            return
+        self._deaths = 0
+        if answer["judge_reason"] is not None:
+            self._progress[work.index].judge = "inline"  # the next rounds need not try
+        self._keep(work, hello, answer)
+
+    def _keep(self, work: _Work, hello: Hello, answer: dict[str, Any]) -> None:
+        candidate_id, _, candidate = self._candidates[work.index]
+        self._store.append(self._row(work, candidate_id, candidate, hello, answer))
+        self._count(work.index, Verdict(answer["verdict"]))
+        progress = self._progress[work.index]
+        progress.pending -= 1
+        if not progress.pending:
+            self._go_on(work.index)
+
+    def _row(
+        self,
+        work: _Work,
+        candidate_id: bytes,
+        candidate: Candidate,
+        hello: Hello,
+        answer: dict[str, Any],
+    ) -> dict[str, Any]:
+        _, wave, shard = self._where
+        image = self._info.image
+        tests = [
+            {"name": name, "outcome": outcome, "wall_s": wall_s, "message": _text(message)}
+            for name, outcome, wall_s, message in answer["tests"]
+        ]
+        return {
+            "run_id": self._info.run_id,
+            "wave": wave,
+            "shard": shard,
+            "task_id": candidate.task_id,
+            "candidate_id": candidate_id,
+            "generation": candidate.generation,
+            "environment": self._info.environment,
+            "round": work.round,
+            "attempt": work.attempt,
+            "verdict": answer["verdict"],
+            "judge": answer["judge"],
+            "judge_reason": _text_or_none(answer["judge_reason"]),
+            "tests": tests,
+            "tests_passed": sum(test["outcome"] == "accepted" for test in tests),
+            "tests_total": len(tests),
+            "exit_code": answer["exit_code"],
+            "signal": answer["signal"],
+            "wall_s": answer["wall_s"],
+            "cpu_s": answer["cpu_s"],
+            "waited_s": answer["waited_s"],
+            "peak_memory_bytes": answer["peak_memory_bytes"],
+            "stdout_tail": answer["stdout"]["tail"],
+            "stderr_tail": answer["stderr"]["tail"],
+            "stdout_bytes": answer["stdout"]["bytes"],
+            "stderr_bytes": answer["stderr"]["bytes"],
+            "stdout_sha256": bytes.fromhex(answer["stdout"]["sha256"]),
+            "stderr_sha256": bytes.fromhex(answer["stderr"]["sha256"]),
+            "error_type": _text_or_none(answer["error_type"]),
+            "error_message": _text_or_none(answer["error_message"]),
+            "suspicion": [_text(item) for item in answer["suspicion"]],
+            "runtime": self._info.runtime,
+            "isolation": hello.isolation,
+            "mechanisms": ",".join(hello.mechanisms),
+            "environment_digest": bytes.fromhex(image.digest) if image else None,
+            "python": hello.python,
+            "host": hello.host,
+            "agent_version": hello.agent,
+            "started_at": datetime.fromtimestamp(answer["started_at"], UTC),
+        }
+
+    def _beat(self, *, last: bool = False) -> None:
+        now = time.monotonic()
+        if now < self._next_beat and not last:
+            return
+        self._next_beat = now + HEARTBEAT_S
+        run, wave, shard = self._where
+        write_heartbeat(
+            run.heartbeat(wave, shard),
+            {
+                "wave": wave,
+                "shard": shard,
+                "writer": self._writer,
+                "pid": os.getpid(),
+                "host": socket.gethostname(),
+                "done": self._done,
+                "planned": len(self._candidates) * self._config.rounds,
+                "verdicts": dict(self._verdicts),
+                "in_flight": self._in_flight(),
+            },
+        )
+
+
+@functools.lru_cache
+def certain_rounds(rounds: int, threshold: float) -> int:
+    """How many rounds every candidate gets, whatever their verdicts: they can be queued at
+    once.  The fewest after which an outcome can be decided."""
+    same, mixed = Tally(rounds, threshold), Tally(rounds, threshold)
+    for count in range(1, rounds):
+        same.add(Verdict.ACCEPTED)
+        mixed.add(list(Verdict)[(count - 1) % 9])
+        if same.decided() or mixed.decided():
+            return count
+    return rounds
+
+
+def _text(value: object) -> str:
+    """Text that UTF-8 can hold."""
+    return str(value).encode("utf-8", "replace").decode("utf-8")
+
+
+def _text_or_none(value: object) -> str | None:
+    return None if value is None else _text(value)
+
+
+def _unjudged(reason: str) -> dict[str, Any]:
+    """The answer for an execution whose agent died as often as it was tried."""
+    nothing = {
+        "tail": "",
+        "bytes": 0,
+        "sha256": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+    }
+    return {
+        "verdict": Verdict.INTERNAL_ERROR.value,
+        "judge": "exit",
+        "judge_reason": None,
+        "tests": [],
+        "exit_code": None,
+        "signal": None,
+        "wall_s": 0.0,
+        "cpu_s": 0.0,
+        "waited_s": 0.0,
+        "peak_memory_bytes": 0,
+        "stdout": nothing,
+        "stderr": nothing,
+        "error_type": "RuntimeFailure",
+        "error_message": reason[:500],
+        "suspicion": [],
+        "started_at": time.time(),
+    }
+
+
+def _die_with(parent: int) -> None:
+    """SIGTERM when ``parent`` dies, and now if it is dead already."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def agent_starter(info: RunInfo) -> StartAgent:
+    """How agents are started in this run.  Raises nothing; what it returns raises as
+    ``Agent`` does."""
+    runtime = RUNTIMES[info.runtime]()
+    image = None
+    if info.image is not None:
+        digest = bytes.fromhex(info.image.digest)
+        image = Image(info.image.name, info.image.reference, digest)
+
+    def start(slots: int, candidates: Sequence[Candidate]) -> Agent:
+        limits = [candidate.limits for candidate in candidates]
+        memory = max(limit.memory_bytes + limit.file_bytes for limit in limits) + HEADROOM_BYTES
+        processes = max(limit.processes for limit in limits) + HEADROOM_PROCESSES
+        spec = AgentSpec(
+            name=f"hpc-runner-{socket.gethostname()}-{os.getpid()}-{time.time_ns():x}",
+            slots=slots,
+            require_isolation=info.config.require_isolation,
+            memory_bytes=HEADROOM_BYTES + slots * memory,
+            processes=HEADROOM_PROCESSES + slots * processes,
+            python=info.config.python,
+            image=image,
+        )
+        return Agent(
+            runtime.command(spec), runtime.environment(), kill=lambda: runtime.kill(spec.name)
+        )
+
+    return start
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m hpc_runner.sandbox.worker", description="Run one shard of a run."
+    )
+    parser.add_argument("run", type=Path, help="run directory")
+    parser.add_argument("wave", type=int)
+    parser.add_argument("shard", type=int)
+    parser.add_argument("--die-with-parent", type=int, metavar="PID", help="stop when PID is gone")
+    options = parser.parse_args(arguments)
+    try:
+        run = RunDir(options.run)
+        info = read_info(run)
+        worker = Worker(
+            run,
+            info,
+            options.wave,
+            options.shard,
+            start_agent=agent_starter(info),
+            per_execution=info.config.isolation == "container",
+        )
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+            signal.signal(number, lambda *_: worker.stop())
+        if options.die_with_parent is not None:
+            _die_with(options.die_with_parent)
+        return 0 if worker.run() else EXIT_STOPPED
+    except HpcRunnerError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
