@@ -23,7 +23,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hpc_runner.errors import StorageError
@@ -169,9 +168,8 @@ def _other_waves(run: RunDir, first: int, end: int) -> Iterator[pa.Table]:
         with pq.ParquetFile(run.votes, page_checksum_verification=True) as file:
             for batch in file.iter_batches(65_536):
                 table = pa.Table.from_batches([batch])
-                waves = table["wave"]
-                kept = pc.and_(pc.greater_equal(waves, first), pc.less(waves, end))
-                table = table.filter(kept)
+                kept = [first <= found < end for found in table["wave"].to_pylist()]
+                table = table.filter(pa.array(kept, pa.bool_()))
                 if table.num_rows:
                     yield table
     except (pa.ArrowException, OSError) as error:
