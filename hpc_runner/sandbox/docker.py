@@ -30,6 +30,8 @@ LOAD_S = 600.0
 KILL_S = 60.0
 
 LABEL = "org.hpc-runner.agent"
+NOWHERE = "192.0.2.1"
+"""An address that is nobody's, so that the host's resolv.conf doesn't enter the container."""
 TMP = "/tmp"  # noqa: S108 (the container's own)
 USER = "65534:65534"
 """``nobody`` in Debian's images: it has a name there, and owns nothing."""
@@ -98,14 +100,15 @@ class DockerRuntime:
         return [
             self._program, "run", "--rm", "--interactive", "--name", spec.name,
             "--label", f"{LABEL}={spec.name}", "--pull", "never", "--log-driver", "none",
-            "--sig-proxy=false", "--hostname", "sandbox", "--network", "none", "--ipc", "private",
+            "--sig-proxy=false", "--hostname", "sandbox",
+            "--network", "none", "--dns", NOWHERE, "--dns-search", ".", "--ipc", "private",
             "--read-only", "--user", USER, "--cap-drop", "ALL",
             "--security-opt", "no-new-privileges",
             "--security-opt", f"seccomp={self._seccomp}",
             "--security-opt", "apparmor=unconfined", "--security-opt", "label=disable",
             "--memory", str(spec.memory_bytes), "--memory-swap", str(spec.memory_bytes),
             "--pids-limit", str(spec.processes),
-            "--ulimit", "core=0:0", "--ulimit", "nofile=65536:65536",
+            "--ulimit", "core=0:0",
             "--tmpfs", f"{TMP}:rw,exec,nosuid,nodev,mode=1777,size={spec.memory_bytes // 2}",
             "--mount", _bind(self._agent, AGENT_IN_CONTAINER),
             *_without_proxies(),
