@@ -76,7 +76,9 @@ def raw_rows(path: Path) -> Iterator[RawRow | RowError]:
             if (suffix or "").startswith(".jsonl") or not _starts_array(stream):
                 yield from _line_rows(path, stream)
             else:
-                yield from _array_rows(path, stream)
+                # The wrapper closes the stream as well, whichever of the two goes first.
+                with io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape") as text:
+                    yield from _array_rows(path, text)
 
 
 @contextmanager
@@ -144,9 +146,8 @@ def _starts_array(stream: BinaryIO) -> bool:
     return head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
 
 
-def _array_rows(path: Path, stream: BinaryIO) -> Iterator[RawRow | RowError]:
+def _array_rows(path: Path, reader: io.TextIOWrapper) -> Iterator[RawRow | RowError]:
     """The elements of one JSON array, held one at a time."""
-    reader = io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape")
     decoder = json.JSONDecoder()
     text = reader.read(1 << 16).lstrip()[1:]
     size, number = 1 << 16, 0

@@ -148,8 +148,9 @@ def _limits(row: Row) -> Limits:
 def _quantity(row: Row, key: str, units: dict[str, Any]) -> float:
     text = row.text(key)
     number = r"(\d+(?:\.\d+)?)"
-    found = re.fullmatch(rf"\s*{number}(?:\s*-\s*{number})?\s*([A-Za-z]+?)s?\.?\s*", text)
-    unit = units.get(found.group(3).lower()) if found else None
+    found = re.fullmatch(rf"\s*{number}(?:\s*-\s*{number})?\s*([A-Za-z]+)\.?\s*", text)
+    word = found.group(3).lower() if found else ""
+    unit = units.get(word) or units.get(word.removesuffix("s"))
     if found is None or unit is None:
         example = "2.0 seconds" if units is _SECONDS else "256 megabytes"
         raise row.bad(key, f"expected a limit like {example!r}, found {text[:60]!r}")

@@ -57,17 +57,20 @@ def humanevalpack_task(row: Row) -> Task:
         code, case = _split_last(row, row.text("test"))
         tests = Assertions(code=code, cases=(case,), entry_point=entry_point)
         return Task(task_id, tests, prompt=row.text_or("prompt"), entry_point=entry_point)
-    source, declaration = row.text("test"), row.text_or("declaration") or row.text("prompt")
-    if language == "rust" and "fn main" not in declaration:
-        declaration = "fn main(){}\n" + declaration
+    source, prompt = row.text("test"), row.text_or("prompt")
+    if language == "cpp" or not prompt:
+        # C++'s prompts lack headers that its declarations have; Go's declarations lack helpers.
+        prompt = row.text("declaration")
+    if language == "rust" and "fn main" not in prompt:
+        prompt = "fn main(){}\n" + prompt
     if language == "go":
         source = _go_file(row, source)
     tests = Assertions(code=source, cases=(WHOLE_TEST,), entry_point=entry_point)
-    return Task(task_id, tests, language, prompt=declaration, entry_point=entry_point)
+    return Task(task_id, tests, language, prompt=prompt, entry_point=entry_point)
 
 
 def humanevalpack_programs(row: Row, task: Task, code_field: str | None) -> Iterator[Program]:
-    """Declaration and body as one program; Go's gets its package clause and its imports."""
+    """Prompt and body as one program; Go's gets its package clause and its imports."""
     if task.language == "python":
         yield from humaneval_programs(row, task, code_field)
         return

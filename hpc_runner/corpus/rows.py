@@ -34,9 +34,12 @@ class Row:
         """The value of ``key``; null counts as missing."""
         value = self.fields.get(key)
         if value is None:
-            state = "is null" if key in self.fields else "is missing"
-            raise self.bad(key, f"{state}; the row has {_names(self.fields)}")
+            raise self._absent(key)
         return value
+
+    def _absent(self, key: str) -> RowError:
+        state = "is null" if key in self.fields else "is missing"
+        return self.bad(key, f"{state}; the row has {_names(self.fields)}")
 
     def has(self, *keys: str) -> bool:
         return all(self.fields.get(key) is not None for key in keys)
@@ -58,7 +61,7 @@ class Row:
                 if not text:
                     raise self.bad(key, "is empty")
                 return text
-        raise self.bad(keys[0], f"is missing; the row has {_names(self.fields)}")
+        raise self._absent(keys[0])
 
     def strings(self, key: str) -> list[str]:
         """A list of strings, given as a list or as the JSON of one."""

@@ -104,7 +104,8 @@ def whole_program(task: Task, program: Program, language: str) -> str:
 
 def candidate(row: Row, task: Task, program: Program) -> Candidate:
     """Raises ``RowError`` when the program is no text that can be run."""
-    row.check_code(program.key, program.text)
+    if not row.check_code(program.key, program.text).strip():
+        raise row.bad(program.key, "is empty: there is no code to run")
     language = program.language or task.language
     code = whole_program(task, program, language)
     if not code.strip():
