@@ -113,7 +113,8 @@ class Agents:
             spec = AgentSpec(f"bench-{number}", 1, "limits", memory_bytes=1 << 30, processes=256)
             self._agents.append(Agent(runtime.command(spec), runtime.environment()))
         hello = self._agents[0].hello
-        self.isolation = f"{hello.isolation} ({', '.join(hello.mechanisms)})"
+        self.isolation = hello.isolation
+        self.mechanisms = hello.mechanisms
 
     def __call__(self) -> tuple[float, int]:
         queue: SimpleQueue[dict[str, Any]] = SimpleQueue()
@@ -228,8 +229,10 @@ def machine() -> str:
     return f"{model}, {os.cpu_count()} cores, Linux {platform.release()}"
 
 
-def prepare(options: argparse.Namespace, scratch: Path) -> tuple[list[Harness], dict[str, str]]:
-    """What can be measured here, and why the rest can't.  Downloads and warm-ups end here."""
+def prepare(
+    options: argparse.Namespace, scratch: Path
+) -> tuple[list[Harness], dict[str, str], str]:
+    """What can be measured here, why the rest can't, and what isolates the agents."""
     absent: dict[str, str] = {}
     corpus: Path = options.corpus
     rows = problems(corpus, 40 if options.quick else None)
@@ -243,7 +246,7 @@ def prepare(options: argparse.Namespace, scratch: Path) -> tuple[list[Harness], 
         Harness("agent", ours.isolation, count, ours),
         Harness(
             "hpc-runner run",
-            "the same",
+            ours.isolation,
             count,
             WholeRun(corpus, count, workers, 3 if options.quick else 10, scratch),
         ),
@@ -271,7 +274,7 @@ def prepare(options: argparse.Namespace, scratch: Path) -> tuple[list[Harness], 
         harnesses.append(Harness("docker run", "container", len(sample), each))
     else:
         absent["docker run"] = found.reason
-    return harnesses, absent
+    return harnesses, absent, f"{ours.isolation}: {', '.join(ours.mechanisms)}"
 
 
 def main() -> int:
@@ -285,7 +288,7 @@ def main() -> int:
         parser.error(f"no corpus at {options.corpus}; name HumanEval.jsonl.gz with --corpus")
     rounds = min(options.rounds, 3) if options.quick else options.rounds
     with tempfile.TemporaryDirectory(prefix="hpc_runner-bench-") as scratch:
-        harnesses, absent = prepare(options, Path(scratch))
+        harnesses, absent, isolation = prepare(options, Path(scratch))
         for turn in range(rounds + 1):
             for harness in harnesses:
                 seconds, accepted = harness.measure()
@@ -295,6 +298,7 @@ def main() -> int:
     print(f"{machine()}; Python {platform.python_version()}")
     print(f"HumanEval, {harnesses[0].count} programs, {options.workers} workers, {rounds} turns\n")
     show(harnesses, absent)
+    print(f"\n{isolation}")
     return 0 if all(harness.complete for harness in harnesses) else 1
 
 
