@@ -129,7 +129,7 @@ def vote(
     threshold: float,
     *,
     memory_limit: str = "512MB",
-    chunk_rows: int = 1_000_000,
+    chunk_rows: int = 250_000,
 ) -> None:
     """Vote on all candidates of ``wave`` and write ``votes.parquet`` anew, atomically.
 
@@ -205,48 +205,57 @@ def _chunks(run: RunDir, wave: int, chunk_rows: int) -> Iterator[range]:
 _COLUMNS = ["candidate_id", "task_id", "generation"]
 
 _VOTE = """
-WITH judged AS (
-    SELECT candidate_id, verdict, judge, error_type, error_message, wall_s, cpu_s,
-           peak_memory_bytes
-    FROM results WHERE verdict <> 'internal_error'
+WITH counted AS (
+    SELECT c.position, verdict, judge, error_type, error_message, count(*) AS n,
+           list(wall_s) AS wall_s, list(cpu_s) AS cpu_s,
+           max(peak_memory_bytes) AS peak_memory_bytes
+    FROM results JOIN candidates c USING (candidate_id) GROUP BY ALL
+),
+judged AS (
+    SELECT * FROM counted WHERE verdict <> 'internal_error'
 ),
 tallies AS (
-    SELECT candidate_id, verdict, count(*) AS n FROM judged GROUP BY ALL
+    SELECT position, verdict, sum(n) AS n FROM judged GROUP BY ALL
 ),
 majorities AS (
-    SELECT candidate_id,
-           arg_max(verdict, n * 100 - list_position($tie_order, verdict)) AS verdict,
+    SELECT position, arg_max(verdict, n * 100 - list_position($tie_order, verdict)) AS verdict,
            max(n)::DOUBLE AS k, sum(n)::DOUBLE AS n
-    FROM tallies GROUP BY candidate_id
+    FROM tallies GROUP BY position
 ),
 intervals AS (
-    SELECT candidate_id, (k / n + $z2 / (2 * n)) / (1 + $z2 / n) AS middle,
+    SELECT position, (k / n + $z2 / (2 * n)) / (1 + $z2 / n) AS middle,
            sqrt($z2 * (k / n * (1 - k / n) / n + $z2 / (4 * n * n))) / (1 + $z2 / n) AS half
     FROM majorities
 ),
 details AS (
-    SELECT candidate_id, median(wall_s) AS wall_s, median(cpu_s) AS cpu_s,
+    SELECT position, list_median(flatten(list(wall_s))) AS wall_s,
+           list_median(flatten(list(cpu_s))) AS cpu_s,
            max(peak_memory_bytes) AS peak_memory_bytes
-    FROM judged GROUP BY candidate_id
+    FROM judged GROUP BY position
 ),
 unjudged AS (
-    SELECT candidate_id, count(*) AS n FROM results
-    WHERE verdict = 'internal_error' GROUP BY candidate_id
+    SELECT position, sum(n) AS n FROM counted WHERE verdict = 'internal_error' GROUP BY position
 ),
 in_majority AS (
-    SELECT judged.* FROM judged JOIN majorities USING (candidate_id, verdict)
+    SELECT judged.* FROM judged JOIN majorities USING (position, verdict)
 ),
 errors AS (
-    SELECT candidate_id, error_type, error_message FROM in_majority
-    GROUP BY candidate_id, error_type, error_message
-    QUALIFY row_number() OVER (
-        PARTITION BY candidate_id
-        ORDER BY count(*) DESC, error_type NULLS LAST, error_message NULLS LAST
-    ) = 1
+    SELECT position, error_type, error_message, sum(n) AS n
+    FROM in_majority WHERE error_type IS NOT NULL GROUP BY ALL
+),
+error AS (
+    SELECT position, arg_min(
+        {'type': error_type, 'message': error_message},
+        {'n': -n, 'type': error_type, 'message': coalesce(error_message, '')}
+    ) AS found
+    FROM errors GROUP BY position
 ),
 judges AS (
-    SELECT candidate_id, judge FROM in_majority GROUP BY candidate_id, judge
-    QUALIFY row_number() OVER (PARTITION BY candidate_id ORDER BY count(*) DESC, judge) = 1
+    SELECT position, judge, sum(n) AS n FROM in_majority GROUP BY ALL
+),
+judge AS (
+    SELECT position, arg_min(judge, {'n': -n, 'judge': judge}) AS judge
+    FROM judges GROUP BY position
 )
 SELECT c.candidate_id, c.task_id, $wave::SMALLINT AS wave, c.generation,
        m.verdict,
@@ -258,15 +267,15 @@ SELECT c.candidate_id, c.task_id, $wave::SMALLINT AS wave, c.generation,
        CASE WHEN m.n > 0 THEN least(1, i.middle + i.half) END AS agreement_high,
        coalesce(m.n, 0)::INTEGER AS judged,
        coalesce(u.n, 0)::INTEGER AS unjudged,
-       j.judge, e.error_type, e.error_message,
+       j.judge, e.found.type AS error_type, e.found.message AS error_message,
        d.wall_s, d.cpu_s, d.peak_memory_bytes
 FROM candidates c
-LEFT JOIN majorities m USING (candidate_id)
-LEFT JOIN intervals i USING (candidate_id)
-LEFT JOIN details d USING (candidate_id)
-LEFT JOIN unjudged u USING (candidate_id)
-LEFT JOIN errors e USING (candidate_id)
-LEFT JOIN judges j USING (candidate_id)
+LEFT JOIN majorities m USING (position)
+LEFT JOIN intervals i USING (position)
+LEFT JOIN details d USING (position)
+LEFT JOIN unjudged u USING (position)
+LEFT JOIN error e USING (position)
+LEFT JOIN judge j USING (position)
 ORDER BY c.position
 """
 
