@@ -61,8 +61,6 @@ def make_row(candidate_id: bytes, round_: int = 0, **columns: Any) -> ResultRow:
         "error_type": None,
         "error_message": None,
         "suspicion": [],
-        "judge_reason": None,
-        "waited_s": 0.0,
         "runtime": "local",
         "isolation": "full",
         "mechanisms": "mount,net,pid,user",
