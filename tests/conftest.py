@@ -1,13 +1,20 @@
-"""Helpers for every test: where the checkout, the data and a free Docker engine are."""
+"""For every test: where the checkout and the data are, and how hypothesis tries examples."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# A busy machine is no bug, so examples have no deadline; CI tries the same ones every time.
+settings.register_profile("project", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "project")
 
 
 @pytest.fixture(scope="session")
