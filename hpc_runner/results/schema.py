@@ -15,7 +15,10 @@ _NAME = pa.dictionary(pa.int32(), pa.string())
 
 
 def _schema(kind: str, fields: list[tuple[str, pa.DataType, bool]]) -> pa.Schema:
-    metadata = {"hpc_runner.schema": kind, "hpc_runner.schema_version": str(SCHEMA_VERSION)}
+    metadata: dict[bytes | str, bytes | str] = {
+        "hpc_runner.schema": kind,
+        "hpc_runner.schema_version": str(SCHEMA_VERSION),
+    }
     return pa.schema(
         [pa.field(name, type_, nullable) for name, type_, nullable in fields], metadata=metadata
     )

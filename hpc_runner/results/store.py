@@ -29,7 +29,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -142,8 +142,8 @@ class ShardStore:
         """
         table = self._union()
         self._known.update(_keys(table))
-        verdicts, attempts = table["verdict"].to_pylist(), table["attempt"].to_pylist()
-        for key, verdict, attempt in zip(_keys(table), verdicts, attempts, strict=True):
+        columns: list[list[Any]] = [table[name].to_pylist() for name in ("verdict", "attempt")]
+        for key, verdict, attempt in zip(_keys(table), *columns, strict=True):
             yield Known(key, Verdict(verdict), attempt)
 
     def append(self, row: ResultRow) -> None:
@@ -335,7 +335,8 @@ def _keys(table: pa.Table) -> list[Key]:
 def _chosen(table: pa.Table) -> list[int]:
     """The rows that count, in the order of their keys; ``table`` is ordered by writer."""
     best: dict[Key, tuple[tuple[int, int], int]] = {}
-    verdicts, attempts = table["verdict"].to_pylist(), table["attempt"].to_pylist()
+    verdicts: list[Any] = table["verdict"].to_pylist()
+    attempts: list[Any] = table["attempt"].to_pylist()
     for index, key in enumerate(_keys(table)):
         rank = (1, -attempts[index]) if verdicts[index] == _INTERNAL_ERROR else (0, 0)
         if key not in best or rank < best[key][0]:

@@ -21,6 +21,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -168,7 +169,8 @@ def _other_waves(run: RunDir, first: int, end: int) -> Iterator[pa.Table]:
         with pq.ParquetFile(run.votes, page_checksum_verification=True) as file:
             for batch in file.iter_batches(65_536):
                 table = pa.Table.from_batches([batch])
-                kept = [first <= found < end for found in table["wave"].to_pylist()]
+                waves: list[Any] = table["wave"].to_pylist()
+                kept = [first <= found < end for found in waves]
                 table = table.filter(pa.array(kept, pa.bool_()))
                 if table.num_rows:
                     yield table
@@ -297,4 +299,5 @@ def _vote_on(
         connection.register("candidates", candidates.append_column("position", position))
         files = [run.result(wave, shard) for shard in shards if shard in finished]
         table_view(connection, "results", files)
-        return connection.sql(_VOTE, params=parameters).to_arrow_table()
+        votes: pa.Table = connection.sql(_VOTE, params=parameters).to_arrow_table()
+    return votes
