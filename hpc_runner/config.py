@@ -36,6 +36,29 @@ class LimitOverrides(BaseModel):
         return Limits.model_validate({**limits.model_dump(), **given}) if given else limits
 
 
+Severity = Literal["off", "warn", "refuse"]
+"""What a rule of the policy does: nothing, a finding, or a finding and no execution."""
+
+
+class PolicyConfig(BaseModel):
+    """What candidates are checked for before anything runs; docs/policy.md lists the rules."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    mode: Severity = "warn"
+    """``warn``: each rule as documented.  ``refuse``: what would warn refuses.  ``off``: no
+    checks, and no variables are taken away."""
+    rules: dict[str, Severity] = {}
+    """Rule → what it does in this run, whatever the mode."""
+    allow_dependencies: tuple[str, ...] = ()
+    """Names of packages.  When there are any, no other one may be used."""
+    allow_env: tuple[str, ...] = ()
+    """Names of variables, or patterns such as ``APP_*``.  When there are any, candidates are
+    given no others but the harmless ones of docs/policy.md."""
+    max_code_bytes: int = Field(256 << 10, ge=1)
+    """Of a program, in UTF-8; larger ones get a finding and are not read any further."""
+
+
 class RunConfig(BaseModel):
     """One run.  It is written to ``run.json`` and never changed afterwards."""
 
@@ -69,6 +92,9 @@ class RunConfig(BaseModel):
     limits: LimitOverrides = LimitOverrides()
     shard_size: int | None = Field(None, ge=1)
     """Candidates per shard; chosen from the corpus's size and the workers if not given."""
+    policy: PolicyConfig = PolicyConfig()
+    wheelhouse: str | None = None
+    """Absolute path of a directory of wheels: dependencies come from there and no index."""
     infrastructure_retries: int = Field(3, ge=0)
     """How often an execution that ended as ``internal_error`` is tried again."""
 

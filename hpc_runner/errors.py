@@ -12,6 +12,7 @@ the user's mistake or trouble of ours, and it has a name in this tree:
         ├── RuntimeFailure        a runtime or its agent didn't start, died or broke the protocol
         │   ├── IsolationError    the isolation that is required can't be had here
         │   └── ImageError        an image can't be built, found or verified
+        ├── DependencyError       a candidate's dependencies can't be had: it is unjudged
         ├── SchedulerError        workers can't be started or watched
         └── StorageError          a file can't be written, or is damaged
 
@@ -72,6 +73,10 @@ class IsolationError(RuntimeFailure):
 
 class ImageError(RuntimeFailure):
     """An image can't be built, found or verified."""
+
+
+class DependencyError(InfrastructureError):
+    """A candidate's dependencies can't be had: it is unjudged."""
 
 
 class SchedulerError(InfrastructureError):
