@@ -160,11 +160,15 @@ def evalplus_task(row: Row) -> Task:
             inputs.append(row.check(f"{key}[{i}]", args, list))
     if not inputs:
         raise row.bad("base_input", "there are no inputs")
+    try:
+        text = json.dumps(inputs)
+    except RecursionError as error:
+        raise row.bad("base_input", "nested too deeply") from error
     atol = row.check_number("atol", row.fields.get("atol") or 0)
     with validated(row):
         tests = Assertions(
             code=_SCRIPT.format(
-                inputs=json.dumps(inputs),
+                inputs=text,
                 reference=prompt + row.text("canonical_solution"),
                 entry=entry_point,
                 atol=atol,

@@ -80,6 +80,8 @@ def calls(
         outputs = [output[0] for output in outputs]
     for i, args in enumerate(inputs):
         row.check(f"{key}.inputs[{i}]", args, list)
+    row.check_data(f"{key}.inputs", inputs)
+    row.check_data(f"{key}.outputs", outputs)
     with validated(row, key):
         return Calls(
             entry_point=entry_point,
@@ -247,9 +249,9 @@ def synthetic1_task(row: Row) -> Task:
         raise row.bad(f"{key}.language", f"no language is known as {content['language']!r}")
     listed = row.check(f"{key}.test_cases", content["test_cases"], list)
     cases = [row.check(f"{key}.test_cases[{i}]", case, dict) for i, case in enumerate(listed)]
-    names = {case.get("fn_name") for case in cases if case.get("type") == "function_call"}
+    named = [case.get("fn_name") for case in cases if case.get("type") == "function_call"]
     task_id = row.name("problem_id", "in_source_id")
-    if not names:
+    if not named:
         pairs = [
             (
                 _lines(row, f"{key}.test_cases[{i}].input", case.get("input")),
@@ -258,10 +260,9 @@ def synthetic1_task(row: Row) -> Task:
             for i, case in enumerate(cases)
         ]
         return Task(task_id, stdio(row, key, pairs, 1e-6), language)
-    mixed = len(names) > 1 or any(case.get("type") != "function_call" for case in cases)
-    if mixed:
+    if len(named) < len(cases) or any(name != named[0] for name in named):
         raise row.bad(f"{key}.test_cases", "more than one kind of test, or of function, in a task")
-    inner = Row(row.file, row.number, row.index, {f"{key}.fn_name": names.pop()})
+    inner = Row(row.file, row.number, row.index, {f"{key}.fn_name": named[0]})
     entry_point = identifier(inner, f"{key}.fn_name")
     inputs = [case.get("input") for case in cases]
     outputs = [case.get("output") for case in cases]

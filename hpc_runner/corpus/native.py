@@ -17,7 +17,10 @@ KEYS = frozenset(
 
 
 def native_task(row: Row) -> Task:
-    """A key that isn't known is refused: a misspelt ``tests`` must not pass as "no tests"."""
+    """``tests``, ``limits``, ``dependencies`` and ``env`` may be strings of JSON, for Parquet.
+
+    A key that isn't known is refused: a misspelt ``tests`` must not pass as "no tests".
+    """
     unknown = sorted(set(row.fields) - KEYS)
     if unknown:
         raise row.bad(
@@ -27,9 +30,7 @@ def native_task(row: Row) -> Task:
     if language is None:
         known = ", ".join(item.name for item in LANGUAGES)
         raise row.bad("language", f"found {row.text('language')[:60]!r}; known are {known}")
-    given: dict[str, Any] = {
-        key: row.check_data(key, row.fields[key]) for key in _PLAIN if row.has(key)
-    }
+    given: dict[str, Any] = {key: row.data(key, check=True) for key in _PLAIN if row.has(key)}
     with validated(row):
         made = Candidate(task_id=row.name("task_id"), code="", language=language, **given)
     return Task(

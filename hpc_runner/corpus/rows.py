@@ -16,6 +16,8 @@ from hpc_runner.errors import RowError
 
 _ESCAPED_SURROGATE = re.compile(r"\\(?:u[dD]|U0000[dD])")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+MAX_DEPTH = 100
+MAX_INTEGER_BITS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +71,18 @@ class Row:
         items = self.check(key, value, list)
         return [self.check_text(f"{key}[{i}]", item) for i, item in enumerate(items)]
 
-    def data(self, key: str, literal: bool = False) -> Any:
+    def data(self, key: str, *, literal: bool = False, check: bool = False) -> Any:
         """A value that is there as itself or as a string of JSON.
 
         With ``literal`` the string may also be a Python literal, which is
-        parsed and never evaluated.
+        parsed and never evaluated.  With ``check`` JSON from a string goes through
+        ``check_data``, as all else does anyway.
         """
         value = self.get(key)
         if not isinstance(value, str):
             return self.check_data(key, value)
-        return self.decode(key, value, literal)
+        value = self.decode(key, value, literal)
+        return self.check_data(key, value) if check else value
 
     def decode(self, key: str, text: str, literal: bool = False) -> Any:
         try:
@@ -89,6 +93,7 @@ class Row:
             if not literal:
                 raise self.bad(key, f"not JSON: {error}") from error
             value = self._literal(key, text)
+            return self.check_data(key, value)
         # Inner JSON can bring in by an escape what the outer text was free of.
         return self.check_data(key, value) if _ESCAPED_SURROGATE.search(text) else value
 
@@ -106,7 +111,9 @@ class Row:
 
     def check_number(self, key: str, value: Any) -> float:
         if isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value) if abs(value) < 1e300 else float("inf")
+            if not abs(value) < 1e300:
+                raise self.bad(key, "expected a finite number")
+            return float(value)
         raise self.bad(key, f"expected a number, found {_kind(type(value))}")
 
     def check_text(self, key: str, value: Any) -> str:
@@ -121,18 +128,26 @@ class Row:
         return text
 
     def check_data(self, key: str, value: Any) -> Any:
-        """``value``, whose strings UTF-8 can hold; it may be nested as deep as JSON parses."""
-        stack = [(key, value)]
+        """``value``, which JSON can hold and give back: text of UTF-8, objects with
+        keys of text, nested at most ``MAX_DEPTH`` deep."""
+        stack = [(key, value, 0)]
         while stack:
-            where, item = stack.pop()
+            where, item, depth = stack.pop()
+            if depth > MAX_DEPTH:
+                raise self.bad(key, f"nested deeper than {MAX_DEPTH}")
             if isinstance(item, str):
                 self.check_text(where, item)
-            elif isinstance(item, list | tuple | set):
-                stack.extend((f"{where}[{i}]", part) for i, part in enumerate(item))
+            elif isinstance(item, list | tuple):
+                stack.extend((f"{where}[{i}]", part, depth + 1) for i, part in enumerate(item))
             elif isinstance(item, dict):
                 for name, part in item.items():
-                    self.check_text(where, str(name))
-                    stack.append((f"{where}.{name}", part))
+                    self.check_text(where, name)
+                    stack.append((f"{where}.{name}", part, depth + 1))
+            elif isinstance(item, int):
+                if item.bit_length() > MAX_INTEGER_BITS:
+                    raise self.bad(where, f"a number of more than {MAX_INTEGER_BITS} bits")
+            elif item is not None and not isinstance(item, float):
+                raise self.bad(where, f"{_kind(type(item))} has no place in JSON")
         return value
 
     def check_code(self, key: str, code: str) -> str:

@@ -6,6 +6,7 @@ of them is in ``formats.py``.
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -142,8 +143,7 @@ def explained(row: Row, key: str, error: ValidationError) -> RowError:
     mistakes = error.errors(include_url=False)
     first = mistakes[0]
     path = ".".join(str(part) for part in (key, *first["loc"]) if part != "")
-    found = repr(first["input"])
-    reason = f"{first['msg']} (found {found if len(found) <= 60 else found[:57] + '...'})"
+    reason = f"{first['msg']} (found {reprlib.repr(first['input'])})"
     if len(mistakes) > 1:
         reason += f"; and {len(mistakes) - 1} more"
     return row.bad(path, reason)

@@ -137,6 +137,7 @@ def test_tasks_with_more_than_one_right_answer(
         ({"base_input": [1]}, "base_input[0]"),
         ({"plus_input": "]"}, "plus_input"),
         ({"atol": "small"}, "atol"),
+        ({"atol": float("nan")}, "atol"),
         ({"canonical_solution": None}, "canonical_solution"),
     ],
 )

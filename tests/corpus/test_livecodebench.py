@@ -140,6 +140,7 @@ def test_problems_alone_ask_for_samples(read: Read) -> None:
         ({"public_test_cases": "[]", "private_test_cases": "[]"}, "public_test_cases"),
         ({"public_test_cases": "[1]"}, "public_test_cases[0]"),
         ({"public_test_cases": json.dumps([case("1", "1", "oral")])}, "public_test_cases"),
+        ({"public_test_cases": [{"testtype": []}], "private_test_cases": ""}, "public_test_cases"),
         ({"public_test_cases": json.dumps([{"testtype": "stdin"}])}, "public_test_cases[0].input"),
         (
             {"public_test_cases": json.dumps([case("1", "1", "functional")])},

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from small_corpora import Read, candidates, rejected
 
+from hpc_runner.corpus.readers import open_corpus
 from hpc_runner.model import Candidate, ExpectedOutput, Limits, NoTests
 
 ROW: dict[str, Any] = {"task_id": "a", "code": "print(120)\n"}
@@ -72,7 +77,8 @@ def test_a_completion_follows_its_prompt(read: Read) -> None:
         ({"limits": 3}, "limits", "found 3"),
         ({"language": "klingon"}, "language", "known are python"),
         ({"env": {"A": 1}}, "env.A", "string"),
-        ({"dependencies": "numpy"}, "dependencies", "found 'numpy'"),
+        ({"dependencies": "numpy"}, "dependencies", "not JSON"),
+        ({"dependencies": {"a": 1}}, "dependencies", "valid tuple (found {'a': 1})"),
         ({"task_id": None}, "task_id", "is null; the row has task_id, code"),
         ({"code": None}, "code", "is null"),
         ({"code": ""}, "code", "is empty"),
@@ -88,3 +94,19 @@ def test_a_bad_field_is_named(change: dict[str, Any], key: str, reason: str, rea
     assert (error.row, error.key) == (0, key)
     assert reason in error.reason
     assert candidates([good])
+
+
+def test_data_that_could_not_be_written_again_is_a_bad_row(read: Read) -> None:
+    deep: Any = 1
+    for _ in range(300):
+        deep = [deep]
+    tests = {"kind": "calls", "entry_point": "f", "cases": [{"args": [deep]}]}
+    (error,) = rejected(read([{**ROW, "tests": tests}]))
+    assert (error.key, error.reason) == ("tests", "nested deeper than 100")
+
+
+def test_parquet_holds_tests_as_json(tmp_path: Path) -> None:
+    row = {**ROW, "tests": json.dumps({"kind": "expected_output", "stdout": "1"}), "limits": None}
+    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "c.parquet")
+    (made,) = candidates(list(open_corpus([tmp_path / "c.parquet"])))
+    assert made.tests == ExpectedOutput(stdout="1")
