@@ -1,8 +1,9 @@
 """A worker that behaves like the real one but for running nothing: the verdict is the
-candidate's code, the time it takes and its faults come from the environment.
+first word of the candidate's code, the time it takes and its faults come from the environment.
 
     STANDIN_DELAY_S    seconds per execution
     STANDIN_FAIL       "SHARD:TIMES": that shard's first TIMES workers fail
+    STANDIN_EXIT       with this exit code, instead of 1
     STANDIN_DEAF       be deaf to SIGTERM and SIGINT
 
 Each execution is told in RUN/executed as "candidate round", each failure in RUN/failed.
@@ -20,6 +21,8 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pyarrow as pa
+
 from hpc_runner.results.schema import RESULTS
 from hpc_runner.results.store import ResultRow, ShardStore, read_shard, write_heartbeat
 from hpc_runner.rundir import RunDir
@@ -35,20 +38,25 @@ def tell(path: Path, line: str) -> None:
 
 
 def row(run_id: str, shard: int, candidate_id: bytes, task_id: str, code: str, n: int) -> ResultRow:
-    zero = bytes(32)
-    made: ResultRow = {
-        "run_id": run_id, "wave": 0, "shard": shard, "task_id": task_id,
-        "candidate_id": candidate_id, "generation": 0, "environment": "standin", "round": n,
-        "attempt": 0, "verdict": code, "judge": "exit", "tests": [], "tests_passed": 0,
-        "tests_total": 0, "exit_code": 0, "signal": None, "wall_s": 0.0, "cpu_s": 0.0,
-        "peak_memory_bytes": 0, "stdout_tail": "", "stderr_tail": "", "stdout_bytes": 0,
-        "stderr_bytes": 0, "stdout_sha256": zero, "stderr_sha256": zero, "error_type": None,
-        "error_message": None, "suspicion": [], "runtime": "standin", "isolation": "limits",
-        "mechanisms": "", "environment_digest": None, "python": "3", "host": platform.node(),
-        "agent_version": "0", "started_at": datetime.now(UTC),
+    said = {
+        "run_id": run_id, "shard": shard, "task_id": task_id, "candidate_id": candidate_id,
+        "environment": "standin", "round": n, "verdict": code, "isolation": "limits",
+        "host": platform.node(), "started_at": datetime.now(UTC),
     }  # fmt: skip
-    assert made.keys() == set(RESULTS.names)
-    return made
+    return {
+        field.name: said.get(field.name, None if field.nullable else nothing(field.type))
+        for field in RESULTS
+    }
+
+
+def nothing(kind: pa.DataType) -> object:
+    if pa.types.is_dictionary(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return ""
+    if pa.types.is_list(kind):
+        return []
+    if pa.types.is_fixed_size_binary(kind):
+        return bytes(32)
+    return 0
 
 
 def main() -> int:
@@ -77,7 +85,7 @@ def main() -> int:
     if bad == str(shard) and before.count(bad) < int(times):
         tell(failed, bad)
         print("the node's disk is on fire", file=sys.stderr)
-        return 1
+        return int(os.environ.get("STANDIN_EXIT", "1"))
 
     info = read_info(run)
     delay_s = float(os.environ.get("STANDIN_DELAY_S", "0"))
@@ -86,6 +94,7 @@ def main() -> int:
         shard_rows = read_shard(run.candidates(asked.wave), shard)
         planned, done = len(shard_rows) * info.config.rounds, len(known)
         for candidate_id, _, candidate in shard_rows:
+            verdict = candidate.code.split()[0]
             for n in range(info.config.rounds):
                 if stop:
                     store.commit()
@@ -94,9 +103,8 @@ def main() -> int:
                     continue
                 time.sleep(delay_s)
                 tell(run.root / "executed", f"{candidate_id.hex()} {n}")
-                store.append(
-                    row(info.run_id, shard, candidate_id, candidate.task_id, candidate.code, n)
-                )
+                made = row(info.run_id, shard, candidate_id, candidate.task_id, verdict, n)
+                store.append(made)
                 done += 1
                 write_heartbeat(
                     run.heartbeat(asked.wave, shard),
