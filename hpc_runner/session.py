@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpc_runner.config import RunConfig
-from hpc_runner.errors import ConfigError, CorpusError
+from hpc_runner.errors import ConfigError, CorpusError, StorageError
 from hpc_runner.rundir import RunDir
 from hpc_runner.runinfo import RunInfo, read_info
 
@@ -179,10 +179,18 @@ def show_status(run: RunDir, *, as_json: bool, watch: bool) -> None:
 
 
 def show_summary(run: RunDir, *, as_json: bool) -> None:
+    from pydantic import ValidationError
+
     from hpc_runner.results.summary import Summary, summarise
 
     if run.summary.exists():
-        summary = Summary.model_validate_json(run.summary.read_text(encoding="utf-8"))
+        try:
+            summary = Summary.model_validate_json(run.summary.read_bytes())
+        except (OSError, ValidationError) as error:
+            raise StorageError(
+                f"{run.summary} can't be read ({type(error).__name__}). Remove it: "
+                f"`hpc-runner resume {run.root}` makes it again"
+            ) from error
     else:
         summary = summarise(run)
     if as_json:
