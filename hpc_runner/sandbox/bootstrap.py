@@ -85,12 +85,15 @@ def build(
     """Write the archive of an image ``hpc-runner-NAME``, by rename.
 
     ``config`` is Docker's: Env, Cmd, WorkingDir, Labels.  Takes about half a
-    minute and twice the image's size on disk; raises ``ImageError`` with what
+    minute and twice the image's size on disk.  The caller sees to it that no other
+    build of that name runs.  Raises ``ImageError`` with what
     ``mmdebstrap`` said, and OSError when the cache can't be written.
     """
     started = time.monotonic()
     progress(f"building image {name!r} from packages of Debian {suite}, once (about half a minute)")
-    with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=archive.parent) as scratch:
+    for left in archive.parent.glob(f".{name}.*"):  # by a build that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=archive.parent) as scratch:
         rootfs = Path(scratch) / "rootfs.tar"
         with rootfs.open("wb") as file:
             _run_mmdebstrap(name, _command(suite, packages), file, progress)

@@ -145,7 +145,7 @@ def ensure(name: str, progress: Callable[[str], None]) -> Image:
             raise ImageError(f"image {name!r} can't be built: {missing}; {_how(recipe)}")
         try:
             recipe.archive.parent.mkdir(parents=True, exist_ok=True)
-            with recipe.archive.with_suffix(".lock").open("w") as lock:
+            with (recipe.archive.parent / f"{name}.lock").open("w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 if not recipe.archive.exists():
                     _build(recipe, progress)
