@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from pydantic import ValidationError
@@ -123,19 +124,13 @@ def candidate(row: Row, task: Task, program: Program) -> Candidate:
         )
 
 
-class validated:  # noqa: N801 - reads as a word of the sentence that it stands in
-    """``with validated(row, key)``: pydantic's errors as a ``RowError`` below ``key``."""
-
-    def __init__(self, row: Row, key: str = "") -> None:
-        self.row = row
-        self.key = key
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, ValidationError):
-            raise explained(self.row, self.key, error) from error
+@contextmanager
+def validated(row: Row, key: str = "") -> Iterator[None]:
+    """Turns what pydantic finds wrong into a ``RowError`` below ``key``."""
+    try:
+        yield
+    except ValidationError as error:
+        raise explained(row, key, error) from error
 
 
 def explained(row: Row, key: str, error: ValidationError) -> RowError:
