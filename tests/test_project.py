@@ -20,8 +20,6 @@ import pytest
 
 import hpc_runner
 from hpc_runner import errors
-from hpc_runner.corpus.readers import open_corpus
-from hpc_runner.sandbox.agent import DEFAULT_LIMITS
 
 PACKAGE = Path(hpc_runner.__file__).parent
 AGENT = PACKAGE / "sandbox" / "agent.py"
@@ -288,28 +286,6 @@ def test_links_between_documents_lead_somewhere(checkout: Path) -> None:
         for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", document.read_text()):
             if not re.match(r"[a-z]+:", target):
                 assert (document.parent / target).exists(), f"{document.name}: {target}"
-
-
-def test_the_rows_in_the_page_on_corpora_are_read(checkout: Path, tmp_path: Path) -> None:
-    page = (checkout / "docs" / "corpus.md").read_text()
-    (block,) = re.findall(r"```jsonl\n(.*?)```", page, re.DOTALL)
-    corpus = tmp_path / "corpus.jsonl"
-    corpus.write_text(block)
-    kinds = [sample.candidate.tests.kind for sample in open_corpus([corpus])]
-    assert kinds == ["calls", "assertions", "stdio", "unittest", "expected_output", "none"]
-
-
-def test_the_page_on_corpora_tells_every_default_limit(checkout: Path) -> None:
-    row = re.search(
-        r"^\| `limits` .*$", (checkout / "docs" / "corpus.md").read_text(), re.MULTILINE
-    )
-    assert row
-    units = {"": 1, "MiB": 1 << 20}
-    told = {
-        name: float(number) * units[unit or ""]
-        for name, number, unit in re.findall(r"`(\w+)` (\d+)(?: (MiB))?", row[0])
-    }
-    assert told == DEFAULT_LIMITS
 
 
 def test_files_are_short(checkout: Path) -> None:
