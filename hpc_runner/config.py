@@ -55,7 +55,7 @@ class PolicyConfig(BaseModel):
     allow_env: tuple[str, ...] = ()
     """Names of variables, or patterns such as ``APP_*``.  When there are any, candidates are
     given no others but the harmless ones of docs/policy.md."""
-    max_code_bytes: int = Field(256 << 10, ge=1)
+    max_code_bytes: int = Field(default=256 << 10, ge=1)
     """Of a program, in UTF-8; larger ones get a finding and are not read any further."""
 
 
