@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -44,7 +44,7 @@ def corpus(tmp_path: Path) -> Path:
     return corpus_of(tmp_path / "corpus.jsonl", PASSING, FAILING, PASSING)
 
 
-def corpus_of(path: Path, *rows: dict[str, object]) -> Path:
+def corpus_of(path: Path, *rows: Mapping[str, object]) -> Path:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
 

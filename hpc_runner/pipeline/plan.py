@@ -46,24 +46,23 @@ MOST_PER_SHARD = 2000
 """Candidates: what a worker may have to repeat or hold stays small."""
 LEAST_EXECUTIONS = 100
 """Per shard, as long as every worker has one: starting a worker has to pay."""
-SHARD_BYTES = 64 << 20
+SHARD_BYTES = 32 << 20
 """A shard ends early when its programs and tests reach this size; a worker holds one shard."""
 
 _BATCH = 4096
 _CODEC = pa.Codec("zstd", 1)
-_SPOOLED = pa.schema(
-    [
-        ("row", pa.int64()),
-        ("file", pa.string()),
-        ("file_row", pa.int64()),
-        ("task_id", pa.string()),
-        ("candidate_id", pa.binary(32)),
-        ("parent", pa.binary(32)),
-        ("offset", pa.int64()),  # of its compressed record in the spool
-        ("stored_bytes", pa.int64()),
-        ("bytes", pa.int64()),
-    ]
-)
+_SPOOLED_COLUMNS: list[tuple[str, pa.DataType]] = [
+    ("row", pa.int64()),
+    ("file", pa.string()),
+    ("file_row", pa.int64()),
+    ("task_id", pa.string()),
+    ("candidate_id", pa.binary(32)),
+    ("parent", pa.binary(32)),
+    ("offset", pa.int64()),  # of its compressed record in the spool
+    ("stored_bytes", pa.int64()),
+    ("bytes", pa.int64()),
+]
+_SPOOLED = pa.schema(_SPOOLED_COLUMNS)
 
 
 @dataclass(frozen=True)

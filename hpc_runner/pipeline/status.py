@@ -99,4 +99,4 @@ def _verdicts(run: RunDir, wave: int, shard: int) -> Counter[str]:
         raise StorageError(
             f"{path}: can't be read: {error}. Remove it and resume the run: its shard runs again"
         ) from error
-    return Counter(column.to_pylist())
+    return Counter(str(verdict) for verdict in column.to_pylist())

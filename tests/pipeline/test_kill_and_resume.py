@@ -18,6 +18,7 @@ import pytest
 from hpc_runner.results.journal import decode_lines
 from hpc_runner.rundir import RunDir
 
+Start = Callable[[RunDir], "subprocess.Popen[str]"]
 Rows = dict[tuple[bytes, int], tuple[str, datetime]]
 
 
@@ -38,10 +39,10 @@ def rows(run: RunDir) -> Rows:
 
 
 @pytest.fixture
-def start(checkout: Path, shared_data: Callable[[str], Path]) -> Callable[..., subprocess.Popen]:
+def start(checkout: Path, shared_data: Callable[[str], Path]) -> Start:
     corpus = shared_data("HumanEval.jsonl.gz")
 
-    def start(run: RunDir) -> subprocess.Popen:
+    def start(run: RunDir) -> subprocess.Popen[str]:
         words = ["run", str(corpus), "--out", str(run.root), "--runtime", "local", "--quiet"]
         words += ["--require-isolation", "limits", "--workers", "2"]
         return subprocess.Popen(
@@ -57,13 +58,13 @@ def start(checkout: Path, shared_data: Callable[[str], Path]) -> Callable[..., s
     return start
 
 
-def end(process: subprocess.Popen) -> str:
+def end(process: subprocess.Popen[str]) -> str:
     said, _ = process.communicate(timeout=300)
     assert process.returncode == 0, said
     return said
 
 
-def test_ten_kills_change_nothing(tmp_path: Path, start: Callable[..., subprocess.Popen]) -> None:
+def test_ten_kills_change_nothing(tmp_path: Path, start: Start) -> None:
     run = RunDir(tmp_path / "killed")
     moments = random.Random(11)  # noqa: S311 - moments, not secrets
     before: Rows = {}
@@ -99,7 +100,7 @@ def test_ten_kills_change_nothing(tmp_path: Path, start: Callable[..., subproces
     }
 
 
-def test_ctrl_c_keeps_everything(tmp_path: Path, start: Callable[..., subprocess.Popen]) -> None:
+def test_ctrl_c_keeps_everything(tmp_path: Path, start: Start) -> None:
     run = RunDir(tmp_path / "run")
     process = start(run)
     while not rows(run) and process.poll() is None:

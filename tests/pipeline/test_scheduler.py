@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ result.touch()
 """
 
 
-def program(code: str):
+def program(code: str) -> Callable[[RunDir, int, int], list[str]]:
     def command(run: RunDir, wave: int, shard: int) -> list[str]:
         return [sys.executable, "-S", "-c", code, str(run.root), str(run.result(wave, shard))]
 
