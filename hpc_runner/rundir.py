@@ -1,19 +1,20 @@
 """The run directory.  The only module that builds a path of it.
 
-    RUN/
-      run.json                     what was asked (RunConfig), who made it, digests;
-                                   written last: its existence says that the plan is complete
-      planning/                    the planner's scratch space, gone when the plan is complete
-      samples.parquet              one row per program of the corpus
-      rejected.parquet             rows of the corpus that could not be used
-      waves/000/candidates.parquet one row group per shard
-      waves/000/parts/00000/       what a worker has committed of a shard so far
-      waves/000/results/00000.parquet   a finished shard: its existence is the marker
-      waves/000/heartbeats/00000.json   what a worker last said of itself
-      waves/000/logs/00000.log     stderr of the workers of a shard
-      votes.parquet                after the last wave's vote
-      summary.json                 what `hpc-runner report` prints
-      cancelled                    present when the user cancelled the run
+RUN/
+  run.json                     what was asked (RunConfig), who made it, digests;
+                               written last: its existence says that the plan is complete
+  planning/                    the planner's scratch space, gone when the plan is complete
+  samples.parquet              one row per program of the corpus
+  rejected.parquet             rows of the corpus that could not be used
+  waves/000/candidates.parquet one row group per shard
+  waves/000/dependencies.json  where the candidates' dependencies lie, if they have any
+  waves/000/parts/00000/       what a worker has committed of a shard so far
+  waves/000/results/00000.parquet   a finished shard: its existence is the marker
+  waves/000/heartbeats/00000.json   what a worker last said of itself
+  waves/000/logs/00000.log     stderr of the workers of a shard
+  votes.parquet                after the last wave's vote
+  summary.json                 what `hpc-runner report` prints
+  cancelled                    present when the user cancelled the run
 """
 
 from __future__ import annotations
@@ -69,6 +70,9 @@ class RunDir:
 
     def candidates(self, wave: int) -> Path:
         return self.wave(wave) / "candidates.parquet"
+
+    def dependencies(self, wave: int) -> Path:
+        return self.wave(wave) / "dependencies.json"
 
     def results(self, wave: int) -> Path:
         return self.wave(wave) / "results"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -17,10 +18,22 @@ from hpc_runner.model import Candidate, Limits, tests_adapter
 from hpc_runner.results.files import table_writer
 from hpc_runner.results.schema import CANDIDATES
 
-__all__ = ["CandidateWriter", "read_shard", "shard_count"]
+__all__ = ["CandidateWriter", "Checked", "read_checked", "read_shard", "shard_count"]
 
 Row = tuple[bytes, int, Candidate]
 """candidate_id, row (position of its first sample in the corpus), candidate."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What the policy had to say of a candidate."""
+
+    findings: tuple[str, ...] = ()
+    refused: str | None = None
+    """The one of them that keeps it from being run."""
+
+
+_NOTHING = Checked()
 
 
 class CandidateWriter:
@@ -54,11 +67,15 @@ class CandidateWriter:
     ) -> None:
         self._stack.__exit__(kind, error, traceback)
 
-    def write_shard(self, rows: Sequence[Row]) -> None:
-        """Append one shard, of one candidate at least."""
+    def write_shard(
+        self, rows: Sequence[Row], checked: Mapping[bytes, Checked] | None = None
+    ) -> None:
+        """Append one shard, of one candidate at least.  ``checked``: by candidate_id, those
+        that the policy found something at."""
         if not rows:
             raise ValueError("a shard has at least one candidate")
-        records = [_record(*row) for row in rows]
+        known = checked or {}
+        records = [_record(*row, known.get(row[0], _NOTHING)) for row in rows]
         try:
             table = pa.Table.from_pylist(records, schema=CANDIDATES)
         except UnicodeEncodeError:
@@ -96,6 +113,25 @@ def read_shard(path: Path, shard: int) -> list[Row]:
             ) from error
 
 
+def read_checked(path: Path, shard: int) -> dict[bytes, Checked]:
+    """By candidate_id, the candidates of a shard that the policy found something at.
+
+    Nothing for a file of a version that had no policy.  Raises as ``read_shard`` does.
+    """
+    with _open(path) as file:
+        if "findings" not in file.schema_arrow.names:
+            return {}
+        try:
+            records = file.read_row_group(shard, ["candidate_id", "findings", "refused"])
+        except (pa.ArrowException, OSError) as error:
+            raise StorageError(f"{path}: shard {shard} can't be read: {error}") from error
+    return {
+        record["candidate_id"]: Checked(tuple(record["findings"]), record["refused"])
+        for record in records.to_pylist()
+        if record["findings"]
+    }
+
+
 def _open(path: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path, page_checksum_verification=True)
@@ -103,7 +139,9 @@ def _open(path: Path) -> pq.ParquetFile:
         raise StorageError(f"{path}: can't be read: {error}") from error
 
 
-def _record(candidate_id: bytes, row: int, candidate: Candidate) -> dict[str, Any]:
+def _record(
+    candidate_id: bytes, row: int, candidate: Candidate, checked: Checked
+) -> dict[str, Any]:
     return {
         "candidate_id": candidate_id,
         "row": row,
@@ -116,6 +154,8 @@ def _record(candidate_id: bytes, row: int, candidate: Candidate) -> dict[str, An
         "env": json.dumps(candidate.env),
         "generation": candidate.generation,
         "parent": candidate.parent,
+        "findings": list(checked.findings),
+        "refused": checked.refused,
     }
 
 

@@ -38,6 +38,8 @@ CANDIDATES = _schema(
         ("env", pa.string(), False),  # JSON object
         ("generation", pa.int16(), False),
         ("parent", _ID, True),
+        ("findings", pa.list_(pa.string()), False),  # of the policy, as text
+        ("refused", pa.string(), True),  # the finding that keeps it from being run
     ],
 )
 """``waves/NNN/candidates.parquet``: a row group is a shard; ids are unique."""
@@ -88,7 +90,7 @@ RESULTS = _schema(
         ("round", pa.int16(), False),
         ("attempt", pa.int16(), False),  # 0, or how many internal errors came before
         ("verdict", _NAME, False),
-        ("judge", _NAME, False),  # inline | split | output | exit
+        ("judge", _NAME, False),  # inline | split | output | exit; not run: policy | dependencies
         ("judge_reason", pa.string(), True),  # why inline, where split was tried first
         ("tests", pa.list_(TEST_OUTCOME), False),
         ("tests_passed", pa.int32(), False),
@@ -109,7 +111,7 @@ RESULTS = _schema(
         ("error_message", pa.string(), True),  # normalised: no addresses, paths or numbers of lines
         ("suspicion", pa.list_(pa.string()), False),
         ("runtime", _NAME, False),
-        ("isolation", _NAME, False),  # level: limits | filtered | full
+        ("isolation", _NAME, False),  # level: limits | filtered | full; none: not run
         ("mechanisms", _NAME, False),  # what is in force, comma-separated, sorted
         ("environment_digest", _ID, True),  # of the image; null where there is none
         ("python", _NAME, False),

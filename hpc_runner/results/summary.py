@@ -190,9 +190,10 @@ def _planned(run: RunDir, waves: list[int], rounds: int) -> tuple[int, int, int]
 
 
 _EXECUTIONS = """
-SELECT count(*) AS executions,
+SELECT count(*) FILTER (isolation <> 'none') AS executions,
        coalesce(list(DISTINCT environment ORDER BY environment), []) AS environments,
-       coalesce(list(DISTINCT isolation ORDER BY isolation), []) AS isolation,
+       coalesce(list(DISTINCT isolation ORDER BY isolation) FILTER (isolation <> 'none'), [])
+           AS isolation,
        count(DISTINCT candidate_id) FILTER (len(suspicion) > 0) AS suspicious,
        min(epoch_us(started_at)) AS started_us,
        max(epoch_us(started_at) + round(wall_s * 1e6)::BIGINT) AS ended_us,
@@ -257,7 +258,7 @@ GROUP BY ALL ORDER BY f.position, n DESC, found
 def _executions(connection: DuckDBPyConnection, environment: str) -> dict[str, Any]:
     row = _row(connection, _EXECUTIONS)
     started, ended = row.pop("started_us"), row.pop("ended_us")
-    wall_s = (ended - started) / 1e6 if row["executions"] else 0.0
+    wall_s = (ended - started) / 1e6 if started is not None else 0.0
     return {
         **row,
         "environments": row["environments"] or (environment,),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from results.made_runs import make_candidate
 
 from hpc_runner.errors import StorageError
 from hpc_runner.model import Calls, Candidate, Case, Limits, Stdio, StdioCase
+from hpc_runner.results.candidates import Checked, read_checked
 from hpc_runner.results.store import CandidateWriter, read_shard, shard_count
 
 plain = st.recursive(
@@ -96,3 +98,27 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     path.write_bytes(b"nothing")
     with pytest.raises(StorageError, match=str(path)):
         shard_count(path)
+
+
+def test_what_the_policy_found_is_kept_beside_the_candidates(tmp_path: Path) -> None:
+    made = [make_candidate(n) for n in range(3)]
+    ids = [c.candidate_id for c in made]
+    found = {
+        ids[0]: Checked(("HR301 eval: line 1",)),
+        ids[2]: Checked(("HR301 eval: line 2", "HR503 os._exit: line 3"), "HR503 os._exit: line 3"),
+    }
+    path = tmp_path / "candidates.parquet"
+    with CandidateWriter(path) as writer:
+        writer.write_shard([(c.candidate_id, n, c) for n, c in enumerate(made)], found)
+    assert read_checked(path, 0) == found
+    assert [row[2] for row in read_shard(path, 0)] == made
+
+
+def test_candidates_of_a_version_without_policy_have_no_findings(tmp_path: Path) -> None:
+    made = make_candidate(1)
+    path = tmp_path / "candidates.parquet"
+    with CandidateWriter(path) as writer:
+        writer.write_shard([(made.candidate_id, 0, made)])
+    pq.write_table(pq.read_table(path).drop_columns(["findings", "refused"]), path)
+    assert read_checked(path, 0) == {}
+    assert read_shard(path, 0)[0][2] == made

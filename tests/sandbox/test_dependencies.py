@@ -62,7 +62,8 @@ def test_a_set_is_resolved_with_what_it_needs(wheelhouse: Path, cache: Path) -> 
     directory = content(cache, manifest)
     assert {"tiny_more/__init__.py", "tiny_sums.py"} <= set(manifest.files)
     assert verify(directory, manifest)
-    code = f"import sys; sys.path.append({str(directory)!r}); import tiny_more as m\nprint(m.add(1, 2))"
+    code = f"import sys; sys.path.append({str(directory)!r}); import tiny_more as m"
+    code += "; print(m.add(1, 2))"
     done = subprocess.run([base_interpreter(), "-I", "-c", code], capture_output=True, text=True)
     assert done.stdout == "3\n", done.stderr
 
