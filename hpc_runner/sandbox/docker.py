@@ -23,6 +23,7 @@ from hpc_runner.sandbox.spec import (
     AgentSpec,
     Availability,
     Image,
+    seen_at,
 )
 
 PROBE_S = 20.0
@@ -110,7 +111,7 @@ class DockerRuntime:
             "--pids-limit", str(spec.processes),
             "--ulimit", "core=0:0",
             "--tmpfs", f"{TMP}:rw,exec,nosuid,nodev,mode=1777,size={spec.memory_bytes // 2}",
-            "--mount", _bind(self._agent, AGENT_IN_CONTAINER),
+            "--mount", _bind(self._agent, AGENT_IN_CONTAINER), *_mounts(spec),
             *_without_proxies(),
             "--workdir", "/", "--entrypoint", PYTHON_IN_CONTAINER, spec.image.reference,
             "-I", "-B", AGENT_IN_CONTAINER, *spec.agent_arguments(),
@@ -171,6 +172,11 @@ def _bind(source: Path, target: str) -> str:
     """A read-only bind mount in the client's CSV, where a path may hold commas and quotes."""
     field = f"source={source}".replace('"', '""')
     return f'type=bind,"{field}",target={target},readonly'
+
+
+def _mounts(spec: AgentSpec) -> list[str]:
+    binds = [_bind(mount, seen_at(mount, spec.image)) for mount in spec.mounts]
+    return [part for bind in binds for part in ("--mount", bind)]
 
 
 def _without_proxies() -> list[str]:

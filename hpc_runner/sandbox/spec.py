@@ -16,6 +16,7 @@ AGENT = Path(__file__).with_name("agent.py")
 
 AGENT_IN_CONTAINER = "/opt/hpc_runner/agent.py"
 PYTHON_IN_CONTAINER = "/usr/bin/python3"
+MOUNTS_IN_CONTAINER = "/opt/hpc_runner/mounts"
 
 
 @dataclass(frozen=True)
@@ -62,10 +63,18 @@ class AgentSpec:
     """Interpreter of the ``local`` runtime; the base of our own if None."""
     image: Image | None = None
     """What ``ensure_image`` returned."""
+    mounts: tuple[Path, ...] = ()
+    """Directories of the host, with different names, that candidates may read."""
 
     def agent_arguments(self) -> list[str]:
         """What the agent itself is told."""
-        return ["--slots", str(self.slots), "--require", self.require_isolation]
+        views = [part for path in self.mounts for part in ("--view", seen_at(path, self.image))]
+        return ["--slots", str(self.slots), "--require", self.require_isolation, *views]
+
+
+def seen_at(mount: Path, image: Image | None) -> str:
+    """Where candidates see a directory of ``AgentSpec.mounts``."""
+    return str(mount) if image is None else f"{MOUNTS_IN_CONTAINER}/{mount.name}"
 
 
 class Runtime(Protocol):
