@@ -1,0 +1,3 @@
+# tests: add
+def add(a, b):
+    return a + b

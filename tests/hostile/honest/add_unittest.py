@@ -1,0 +1,3 @@
+# tests: add unittest
+def add(a, b):
+    return a + b

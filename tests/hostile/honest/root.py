@@ -1,0 +1,3 @@
+# tests: root
+def root(x):
+    return x**0.5

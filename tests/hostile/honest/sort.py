@@ -1,0 +1,3 @@
+# tests: sort
+def sort(values):
+    return sorted(values)

@@ -1,0 +1,3 @@
+# tests: sum of two
+a, b = map(int, input().split())
+print(a + b)
