@@ -11,6 +11,14 @@ import typer
 
 from hpc_runner import __version__
 from hpc_runner.errors import ConfigError, HpcRunnerError
+from hpc_runner.policy_options import (
+    AllowDependency,
+    AllowEnv,
+    PolicyMode,
+    PolicyRule,
+    Wheelhouse,
+    policy_values,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from hpc_runner.rundir import RunDir
@@ -201,6 +209,11 @@ def run(
             rich_help_panel=_SANDBOX,
         ),
     ] = False,
+    policy: PolicyMode = "warn",
+    policy_rule: PolicyRule = None,
+    allow_dependency: AllowDependency = None,
+    allow_env: AllowEnv = None,
+    wheelhouse: Wheelhouse = None,
     workers: Annotated[
         int | None,
         typer.Option(
@@ -247,6 +260,7 @@ def run(
             "fresh_interpreter": fresh_interpreter,
             "every_test": every_test,
             "limits": limits,
+            **policy_values(policy, policy_rule, allow_dependency, allow_env, wheelhouse),
         }
     )
     if dry_run:

@@ -65,6 +65,8 @@ class RunInfo(BaseModel):
     """Name of the interpreter or the image, as in the results' column of that name."""
     host: str
     """Where it was planned."""
+    warnings: tuple[str, ...] = ()
+    """What the plan found that the user should know, a line each."""
 
     @property
     def executions_at_most(self) -> int:

@@ -70,6 +70,8 @@ def prepare(run: RunDir, config: RunConfig) -> RunInfo:
     if not run.info.exists():
         info = plan(run, config, progress=_say)
         _say(f"{_counts(info)}, {info.runtime} runtime ({info.runtime_reason}) → {run.root}")
+        for line in info.warnings:
+            _say(line)
         return info
     info = read_info(run)
     differing = differences(info, config, corpus_digest(config))
@@ -123,6 +125,7 @@ def render_plan(info: RunInfo) -> str:
         "limits": f"the corpus's, but {told}" if told else "the corpus's, or the defaults",
         "runtime": f"{info.runtime} ({info.runtime_reason})",
         "environment": info.environment,
+        "warnings": "\n               ".join(info.warnings) or "none",
         "expected time": f"{_duration(executions * EXECUTION_S / at_once)}, if an execution takes "
         f"{EXECUTION_S * 1000:.0f} ms as HumanEval's do and each of the {at_once} has a core",
     }

@@ -28,6 +28,7 @@ from hpc_runner.corpus.readers import Corpus, Sample, open_corpus
 from hpc_runner.errors import ConfigError, CorpusError, RowError, RunError, StorageError
 from hpc_runner.model import Candidate
 from hpc_runner.pipeline.lock import CoordinatorLock
+from hpc_runner.pipeline.precheck import Precheck
 from hpc_runner.results.candidates import CandidateWriter
 from hpc_runner.results.files import table_writer
 from hpc_runner.results.query import connect
@@ -98,7 +99,8 @@ def plan(
     """Write everything that a run needs to start, ``run.json`` last.
 
     What a killed plan left is replaced.  With ``make_image=False`` an image
-    that is missing isn't built, and the run can't be started.
+    that is missing isn't built, no dependencies are resolved, and the run
+    can't be started.
 
     Raises ``CorpusError`` for an unreadable or empty corpus (with
     ``config.strict``, for the first bad row), ``RunError`` when the directory
@@ -106,10 +108,13 @@ def plan(
     ``ImageError`` and ``StorageError``.
     """
     runtime, reason = _runtime(config)
+    precheck = Precheck(config)
     with _room(run):
         corpus = _open(config)
-        counts = lay_out(run, corpus, config)
+        counts = lay_out(run, corpus, config, precheck)
         image = runtime.ensure_image(config.image, progress) if make_image else None
+        if make_image:
+            precheck.resolve(run, runtime, image, progress)
         now = datetime.now(UTC)
         info = RunInfo(
             run_id=f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(4)}",
@@ -129,6 +134,7 @@ def plan(
             image=None if image is None else _image_info(image),
             environment=config.image if runtime.needs_image else _interpreter(config),
             host=platform.node(),
+            warnings=tuple(precheck.warnings),
         )
         shutil.rmtree(run.planning)
         write_info(run, info)
@@ -174,7 +180,12 @@ def _open(config: RunConfig) -> Corpus:
     )
 
 
-def lay_out(run: RunDir, corpus: Iterable[Sample | RowError], config: RunConfig) -> Counts:
+def lay_out(
+    run: RunDir,
+    corpus: Iterable[Sample | RowError],
+    config: RunConfig,
+    precheck: Precheck | None = None,
+) -> Counts:
     """Write ``samples.parquet``, ``rejected.parquet`` and the candidates of wave 0.
 
     Every sample is in ``samples.parquet`` once; every candidate is in one
@@ -182,6 +193,7 @@ def lay_out(run: RunDir, corpus: Iterable[Sample | RowError], config: RunConfig)
     each task, then the second of each, so that the candidates of a task, which
     tend to be slow together, are spread over the shards.
     """
+    precheck = precheck or Precheck(config)
     scratch = run.planning
     try:
         scratch.mkdir(parents=True, exist_ok=True)
@@ -194,7 +206,7 @@ def lay_out(run: RunDir, corpus: Iterable[Sample | RowError], config: RunConfig)
             size = config.shard_size or shard_size(candidates, config.rounds, config.workers)
             with CandidateWriter(run.candidates(0)) as writer:
                 for shard in _gather(places, spool, size):
-                    writer.write_shard(shard)
+                    writer.write_shard(shard, precheck.shard(shard))
             _number_samples(database, scratch / "spooled.parquet", run.samples)
     except OSError as error:
         raise StorageError(f"can't write the plan in {run.root}: {error}") from error

@@ -156,7 +156,7 @@ def _uv(target: Target, tree: Path, wheelhouse: str | None) -> list[str]:
     arguments = [
         "pip", "install", "--target", str(tree), "--python", target.interpreter,
         "--only-binary", ":all:", "--link-mode", "copy", "--no-python-downloads", "--no-progress",
-        "--color", "never",
+        "--color", "never", "--quiet",
     ]  # fmt: skip
     if target.image:
         arguments += ["--python-version", target.version, "--python-platform", target.platform]

@@ -32,11 +32,14 @@ from typing import Any
 
 from hpc_runner.errors import HpcRunnerError, IsolationError, RuntimeFailure
 from hpc_runner.model import Candidate, Verdict
+from hpc_runner.results.candidates import read_checked
 from hpc_runner.results.store import ShardStore, read_shard, write_heartbeat
 from hpc_runner.results.vote import Tally
 from hpc_runner.rundir import RunDir
 from hpc_runner.runinfo import RunInfo, read_info
 from hpc_runner.sandbox.client import Agent, Hello
+from hpc_runner.sandbox.dependencies import read_sets
+from hpc_runner.sandbox.preparation import Preparation, Sets, mounts, no_agent, unrun
 from hpc_runner.sandbox.runtimes import RUNTIMES
 from hpc_runner.sandbox.spec import AgentSpec, Image
 
@@ -105,6 +108,13 @@ class Worker:
         self._start_agent = start_agent
         self._per_execution = per_execution
         self._candidates = read_shard(run.candidates(wave), shard)
+        self._preparation = Preparation(
+            self._candidates,
+            self._config.policy,
+            read_checked(run.candidates(wave), shard),
+            read_sets(run.dependencies(wave)),
+            pinned_image(info),
+        )
         # The pid alone would come again after a reboot, the time alone on another node.
         self._writer = f"{socket.gethostname()}-{os.getpid()}-{time.time_ns():x}"
         self._store = ShardStore(run, wave, shard, writer=self._writer)
@@ -165,12 +175,21 @@ class Worker:
                 known.add((index[candidate_id], round_))
                 self._count(index[candidate_id], item.verdict)
         config = self._config
+        for i, answer in self._preparation.not_run.items():
+            # One row stands for all rounds.
+            self._progress[i].next_round = config.rounds
+            self._done += config.rounds - 1
+            if (i, 0) not in known:
+                self._progress[i].pending += 1
+                self._keep(_Work(i, 0), no_agent(), answer)
         certain = config.rounds
         if config.early_stop:
             certain = certain_rounds(config.rounds, config.consensus_threshold)
         last = dict(sorted(known))
         for round_ in range(config.rounds):
             for i, progress in enumerate(self._progress):
+                if i in self._preparation.not_run:
+                    continue
                 if round_ < certain or round_ <= last.get(i, -1):
                     progress.next_round = round_ + 1
                     if (i, round_) not in known:
@@ -245,7 +264,7 @@ class Worker:
             "code": candidate.code,
             "tests": candidate.tests.model_dump(mode="json"),
             "limits": candidate.limits.model_dump(mode="json"),
-            "env": candidate.env,
+            **self._preparation.request(candidate),
             "judge": self._progress[work.index].judge,
             "every": self._config.every_test,
             "fresh": self._config.fresh_interpreter,
@@ -285,7 +304,8 @@ class Worker:
 
     def _again(self, work: _Work, hello: Hello, reason: str) -> None:
         if work.attempt >= self._config.infrastructure_retries:
-            self._keep(work, hello, _unjudged(reason))
+            answer = unrun(Verdict.INTERNAL_ERROR, "exit", "RuntimeFailure", reason)
+            self._keep(work, hello, answer)
             return
         queue = self._todo if work.attempt == 0 else self._alone
         queue.append(_Work(work.index, work.round, work.attempt + 1))
@@ -375,7 +395,10 @@ class Worker:
             "stderr_sha256": bytes.fromhex(answer["stderr"]["sha256"]),
             "error_type": _text_or_none(answer["error_type"]),
             "error_message": _text_or_none(answer["error_message"]),
-            "suspicion": [_text(item) for item in answer["suspicion"]],
+            "suspicion": [
+                *(_text(item) for item in answer["suspicion"]),
+                *self._preparation.signs.get(work.index, ()),
+            ],
             "runtime": self._info.runtime,
             "isolation": hello.isolation,
             "mechanisms": ",".join(hello.mechanisms),
@@ -430,33 +453,6 @@ def _text_or_none(value: object) -> str | None:
     return None if value is None else _text(value)
 
 
-def _unjudged(reason: str) -> dict[str, Any]:
-    """The answer for an execution whose agent died as often as it was tried."""
-    nothing = {
-        "tail": "",
-        "bytes": 0,
-        "sha256": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
-    }
-    return {
-        "verdict": Verdict.INTERNAL_ERROR.value,
-        "judge": "exit",
-        "judge_reason": None,
-        "tests": [],
-        "exit_code": None,
-        "signal": None,
-        "wall_s": 0.0,
-        "cpu_s": 0.0,
-        "waited_s": 0.0,
-        "peak_memory_bytes": 0,
-        "stdout": nothing,
-        "stderr": nothing,
-        "error_type": "RuntimeFailure",
-        "error_message": reason[:500],
-        "suspicion": [],
-        "started_at": time.time(),
-    }
-
-
 def _die_with(parent: int) -> None:
     """SIGTERM when ``parent`` dies, and now if it is dead already."""
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)
@@ -464,14 +460,18 @@ def _die_with(parent: int) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def agent_starter(info: RunInfo) -> StartAgent:
-    """How agents are started in this run.  Raises nothing; what it returns raises as
-    ``Agent`` does."""
+def pinned_image(info: RunInfo) -> Image | None:
+    """What the candidates of a run are run in."""
+    if info.image is None:
+        return None
+    return Image(info.image.name, info.image.reference, bytes.fromhex(info.image.digest))
+
+
+def agent_starter(info: RunInfo, sets: Sets) -> StartAgent:
+    """How agents are started in this run, ``sets`` being the dependencies of the wave.  Raises
+    nothing; what it returns raises as ``Agent`` does."""
     runtime = RUNTIMES[info.runtime]()
-    image = None
-    if info.image is not None:
-        digest = bytes.fromhex(info.image.digest)
-        image = Image(info.image.name, info.image.reference, digest)
+    image = pinned_image(info)
 
     def start(slots: int, candidates: Sequence[Candidate]) -> Agent:
         limits = [candidate.limits for candidate in candidates]
@@ -485,6 +485,7 @@ def agent_starter(info: RunInfo) -> StartAgent:
             processes=HEADROOM_PROCESSES + slots * processes,
             python=info.config.python,
             image=image,
+            mounts=mounts(candidates, sets),
         )
         return Agent(
             runtime.command(spec), runtime.environment(), kill=lambda: runtime.kill(spec.name)
@@ -510,7 +511,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             info,
             options.wave,
             options.shard,
-            start_agent=agent_starter(info),
+            start_agent=agent_starter(info, read_sets(run.dependencies(options.wave))),
             per_execution=info.config.isolation == "container",
         )
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
