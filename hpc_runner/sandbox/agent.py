@@ -246,8 +246,8 @@ def seccomp_programs(sockets: bool) -> Tuple[bytes, bytes]:
         (jump_eq, 0, 4, number("clone")), argument(0), (jump_set, 0, 1, _NEW_NAMESPACE),
         (ret, 0, 0, deny), (ret, 0, 0, allow),
     ]  # fmt: skip
-    for name, index, harmless in (("prlimit64", 0, 0), ("setpriority", 1, 0)):
-        out += [
+    for program, name, index, harmless in ((last, "prlimit64", 0, 0), (out, "setpriority", 1, 0)):
+        program += [
             (jump_eq, 0, 4, number(name)), argument(index), (jump_eq, 0, 1, harmless),
             (ret, 0, 0, allow), (ret, 0, 0, deny),
         ]  # fmt: skip
@@ -1343,7 +1343,8 @@ class Zygote:
             transmit(self._sock, {"pid": os.getpid()})
             receive(self._sock)
             _prctl(PR_SET_CHILD_SUBREAPER, 1)
-        _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if plan.namespaces:
+            _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         os.environ.clear()
         reader, writer = os.pipe()  # as in a candidate, stdout and stderr are pipes
         os.dup2(writer, 1)
@@ -1376,7 +1377,7 @@ class Zygote:
             try:
                 request, descriptors = receive(self._sock)
             except EOFError:
-                os._exit(0)
+                self._leave()
             if "limits" in request:
                 transmit(self._sock, self._execute(request, descriptors))
 
@@ -1539,15 +1540,16 @@ class Zygote:
                 try:
                     receive(self._sock)  # the supervisor's only message now: kill
                 except EOFError:
-                    os._exit(0)
+                    self._kill(first, second)
+                    self._leave()
                 self._kill(first, second)
         self._kill(first, second)
         for pid in (first, second):
             if pid and pid not in ended:
                 _, status, usage = os.wait4(pid, 0)
                 ended[pid] = status, usage
-        while self._plan.namespaces == 0 and not self._reap_strays():
-            pass
+        if not self._plan.namespaces:
+            end_descendants(os.getpid())
         status, usage = ended[second]
         first_usage = ended[first][1] if first else None
         return {
@@ -1567,17 +1569,33 @@ class Zygote:
                 if self._own_pid_namespace >= 0:
                     return  # pid 1 takes its namespace with it
 
-    def _reap_strays(self) -> bool:
-        """Without a pid namespace: kills what was left running.  True when nothing is."""
-        try:
-            with open("/proc/self/task/%d/children" % os.getpid()) as file:
-                strays = [int(pid) for pid in file.read().split()]
-            for pid in strays:
+    def _leave(self) -> NoReturn:
+        """The supervisor is gone."""
+        if not self._plan.namespaces:
+            end_descendants(os.getpid())
+        os._exit(0)
+
+
+def end_descendants(root: int, spare: Sequence[int] = ()) -> None:
+    """Without a pid namespace: kills all children of ``root``, this process, and what they have
+    started, but for ``spare`` and theirs; also what forks as fast as it is killed."""
+    while True:
+        found = [pid for pid in children(root) if pid not in spare]
+        for pid in found:
+            found += children(pid)
+        for pid in found:
+            try:
+                resource.prlimit(pid, resource.RLIMIT_NPROC, (0, 0))
                 os.kill(pid, signal.SIGKILL)
-            os.waitpid(-1, 0 if strays else os.WNOHANG)
+            except (ProcessLookupError, PermissionError):
+                continue  # it is gone
+        if not found:
+            return
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
         except ChildProcessError:
-            return True
-        return False
+            return
 
 
 def arrange(descriptors: Sequence[int], ruleset: int) -> int:
@@ -1846,21 +1864,32 @@ class Slot:
         self._select.register(mine, select.EPOLLIN, self._on_zygote)
 
     def _reap(self) -> None:
-        if self._pid:
-            try:
-                os.kill(self._pid, signal.SIGKILL)
-                os.waitpid(self._pid, 0)
-            except (ProcessLookupError, ChildProcessError):
-                pass
-            self._pid = 0
+        if not self._pid:
+            return
+        try:
+            os.kill(self._pid, signal.SIGKILL)
+            os.waitpid(self._pid, 0)
+        except (ProcessLookupError, ChildProcessError):
+            pass
+        self._pid = 0
+        if not self._plan.namespaces:
+            end_descendants(os.getpid(), self._supervisor.zygotes())
 
-    def restart(self) -> None:
-        """After trouble: whatever of the slot is left dies with its zygote."""
+    def close(self) -> None:
+        """Ends the slot, and whatever runs in it."""
         if self._sock is not None:
             self._select.unregister(self._sock)
             self._sock.close()
             self._sock = None
         self._reap()
+
+    @property
+    def zygote(self) -> int:
+        return self._pid
+
+    def restart(self) -> None:
+        """After trouble: whatever of the slot is left dies with its zygote."""
+        self.close()
         self.start()
 
     # -- one run
@@ -2308,6 +2337,13 @@ class Supervisor:
             return plan
         raise OSError(errno.EPERM, "; ".join(reasons))
 
+    def zygotes(self) -> List[int]:
+        return [slot.zygote for slot in self._slots if slot.zygote]
+
+    def close(self) -> None:
+        for slot in self._slots:
+            slot.close()
+
     def say(self, message: Dict[str, Any]) -> None:
         data = (json.dumps(message) + "\n").encode("ascii")
         while data:
@@ -2470,8 +2506,8 @@ def main() -> int:
         importlib.import_module(name)
     box = "%s/hpc_runner-%s" % (os.environ.get("TMPDIR", "/tmp"), os.urandom(8).hex())
     os.mkdir(box, 0o711)
+    supervisor = Supervisor(options.slots, 60600)
     try:
-        supervisor = Supervisor(options.slots, 60600)
         plan = supervisor.open(make_plans(box))
         level = plan.level()
         hello = {
@@ -2497,6 +2533,7 @@ def main() -> int:
         supervisor.say(hello)
         supervisor.serve()
     finally:
+        supervisor.close()
         remove_tree(box)
     return 0
 
