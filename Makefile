@@ -7,7 +7,7 @@ BIN := .venv/bin
 IN := cd '$(ROOT)' && sh .ci/setup &&
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format bench lock docker-up docker-down clean
+.PHONY: help setup run test hostile lint format bench lock docker-up docker-down clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' '$(ROOT)/Makefile' | while read -r name what; do \
@@ -21,6 +21,9 @@ run:  ## validate the packaged example corpus and print the summary
 
 test:  ## every test; ARGS are pytest's
 	@$(IN) $(BIN)/python -m pytest $(ARGS)
+
+hostile:  ## every attack in every place, and the table of what held
+	@$(IN) $(BIN)/python tests/hostile/table.py $(ARGS)
 
 lint:  ## ruff, mypy and the layers
 	@$(IN) $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
