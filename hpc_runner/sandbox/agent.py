@@ -496,6 +496,7 @@ class Channel:
 
 SOLUTION = "solution"
 SOLUTION_FILE = "solution.py"
+TEST_FILES = TESTS_FILE, CASE_FILE = "tests.py", "test"
 
 _NOISE = (
     (re.compile(r"0x[0-9a-fA-F]{4,}"), "0x..."),
@@ -589,17 +590,21 @@ def equal(expected: Any, actual: Any, tolerance: Optional[float]) -> bool:
 Call = Callable[[str, List[Any], Dict[str, Any]], Any]
 
 
+Ending = Tuple[Verdict, Optional[Tuple[str, str]]]
+"""A verdict, and the signature of the error that led to it."""
+
+
 def run_tests(
     tests: Dict[str, Any], names: Dict[str, Any], call: Call, report: Report, every: bool
-) -> None:
-    """Runs assertion scripts, calls or unittest classes and reports every outcome.
+) -> Ending:
+    """Runs assertion scripts, calls or unittest classes and reports the outcome of each.
 
     ``names`` is the namespace that the tests are executed in; ``call`` calls the
     candidate's entry point.  Stops at the first failure unless ``every``.  Raises
     ``CannotCross`` when the tests need more than plain data from the candidate.
     """
     kind = tests["kind"]
-    first: Optional[Tuple[Verdict, Tuple[str, str]]] = None
+    first: Optional[Ending] = None
     for name, run in _TESTS[kind](tests, names, call):
         started = time.monotonic()
         try:
@@ -608,16 +613,24 @@ def run_tests(
             raise
         except BaseException as error:
             verdict, cause = outcome_of(error), describe(error)
-            report.test(name, verdict, started, ": ".join(cause))
+            message = cause[1] or _failed_line(error)
+            report.test(name, verdict, started, "%s: %s" % (cause[0], message))
             first = first or (verdict, cause)
             if not every or verdict in (Verdict.EARLY_EXIT, Verdict.MEMORY_LIMIT):
                 break
         else:
             report.test(name, Verdict.ACCEPTED, started, "")
-    if first:
-        report.done(*first)
-    else:
-        report.done(Verdict.ACCEPTED)
+    return first or (Verdict.ACCEPTED, None)
+
+
+def _failed_line(error: BaseException) -> str:
+    """The line of the tests that raised an error without a message."""
+    line, frame = "", error.__traceback__
+    while frame is not None:
+        if frame.tb_frame.f_code.co_filename in TEST_FILES:
+            line = linecache.getline(frame.tb_frame.f_code.co_filename, frame.tb_lineno)
+        frame = frame.tb_next
+    return line.strip()
 
 
 def _assertion_tests(
@@ -629,12 +642,13 @@ def _assertion_tests(
         if not prepared:
             prepared.append(True)
             if tests["code"]:
-                _remember("tests.py", tests["code"])
-                exec(compiled(tests["code"], "tests.py"), names)
+                _remember(TESTS_FILE, tests["code"])
+                exec(compiled(tests["code"], TESTS_FILE), names)
 
     def run(index: int, case: str) -> None:
         prepare()
-        exec(compiled(case, "test"), names)
+        _remember(CASE_FILE, case)
+        exec(compiled(case, CASE_FILE), names)
 
     for index, case in enumerate(tests["cases"]):
         yield str(index), functools.partial(run, index, case)
@@ -658,17 +672,17 @@ def _unittest_tests(
 ) -> Iterator[Tuple[str, Callable[[], None]]]:
     import unittest
 
-    _remember("tests.py", tests["code"])
+    _remember(TESTS_FILE, tests["code"])
     before = set(names)
     try:
-        exec(compiled(tests["code"], "tests.py"), names)
+        exec(compiled(tests["code"], TESTS_FILE), names)
     except Exception as error:
         failure = error
 
         def fail() -> None:
             raise failure
 
-        yield "tests.py", fail
+        yield TESTS_FILE, fail
         return
     loader = unittest.TestLoader()
     for name, item in list(names.items()):
@@ -772,6 +786,7 @@ def candidate_main(payload: Dict[str, Any], report: Report, channel: Optional[Ch
 
 def run_inline(code: str, payload: Dict[str, Any], report: Report) -> None:
     """Candidate and tests in one process."""
+    before = watched()
     try:
         module = load_solution(code, SOLUTION)
     except BaseException as error:
@@ -785,8 +800,38 @@ def run_inline(code: str, payload: Dict[str, Any], report: Report) -> None:
     def call(name: str, args: List[Any], kwargs: Dict[str, Any]) -> Any:
         return entry_point(names, name)(*args, **kwargs)
 
-    run_tests(payload["tests"], names, call, report, payload["every"])
+    ending = run_tests(payload["tests"], names, call, report, payload["every"])
+    for sign in tampering(before):
+        report.send(suspicion=sign)
+    report.done(*ending)
     _flush()
+
+
+def watched() -> Dict[str, Any]:
+    """What tests rely on and a candidate has no business to change: name → object."""
+    found = {"builtins." + name: item for name, item in vars(builtins).items() if name != "_"}
+    for module, names in (
+        ("sys", ("exit", "gettrace", "getprofile", "settrace", "excepthook", "displayhook")),
+        ("os", ("_exit", "write", "abort", "kill")),
+        ("math", ("isclose", "isnan")),
+    ):
+        for name in names:
+            found["%s.%s" % (module, name)] = getattr(sys.modules[module], name, None)
+    case = getattr(sys.modules.get("unittest"), "TestCase", None)
+    for name in dir(case):
+        if name.startswith(("assert", "fail", "run")):
+            found["unittest.TestCase." + name] = getattr(case, name)
+    return found
+
+
+def tampering(before: Dict[str, Any]) -> List[str]:
+    """Signs that the tests did not run in the interpreter that they were written for.  In one
+    process a candidate that knows of this can hide from it."""
+    now = watched()
+    signs = ["replaced: " + name for name, item in before.items() if now.get(name) is not item]
+    if sys.gettrace() is not None or sys.getprofile() is not None:
+        signs.append("traces the tests")
+    return signs[:10]
 
 
 def run_program(code: str, report: Report) -> NoReturn:
@@ -1005,28 +1050,19 @@ class Judge:
                 self._report.done(verdict, self._signature(answer["load"][1:]))
                 return
             names = self._namespace(answer["names"])
-            run_tests(tests, names, self.call, self._guarded(), every)
+            ending = run_tests(tests, names, self.call, self._report, every)
+            if isinstance(self.fatal, CannotCross):
+                raise self.fatal
+            if self.fatal is not None and ending[0] is Verdict.ACCEPTED:
+                # A test that swallowed what ended the candidate doesn't pass for it.
+                ending = Verdict.EARLY_EXIT, describe(self.fatal)
+            self._report.done(*ending)
         except CannotCross as error:
             self._report.send(inline=str(error)[:MESSAGE_CHARS])
         except CandidateExit as error:
             self._report.done(Verdict.EARLY_EXIT, describe(error))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             self._report.done(Verdict.RUNTIME_ERROR, ("ProtocolError", describe(error)[1]))
-
-    def _guarded(self) -> Report:
-        judge, inner = self, self._report
-
-        class Guarded(Report):
-            """A test that swallowed what ended the candidate doesn't pass for it."""
-
-            def send(self, **message: Any) -> None:
-                if isinstance(judge.fatal, CannotCross):
-                    raise judge.fatal
-                if judge.fatal is not None and message.get("done") == Verdict.ACCEPTED.value:
-                    message.update(done=Verdict.EARLY_EXIT.value, error=describe(judge.fatal))
-                inner.send(**message)
-
-        return Guarded(-1, "")
 
     @staticmethod
     def _signature(pair: Any) -> Tuple[str, str]:
@@ -1038,8 +1074,8 @@ class Judge:
         found: Set[str] = set()
         todo = []
         if tests["kind"] in ("assertions", "unittest"):
-            todo.append(compiled(tests["code"], "tests.py"))
-            todo += [compiled(case, "test") for case in tests.get("cases", ())]
+            todo.append(compiled(tests["code"], TESTS_FILE))
+            todo += [compiled(case, CASE_FILE) for case in tests.get("cases", ())]
         while todo:
             code = todo.pop()
             found.update(code.co_names)
@@ -1212,10 +1248,10 @@ def interpreter_paths() -> List[str]:
     return sorted(found)
 
 
-def view() -> List[str]:
+def view(more: Sequence[str]) -> List[str]:
     """All paths of the minimal view, none of which lies below another one."""
     paths: List[str] = []
-    for path in sorted({*SYSTEM, *interpreter_paths()}):
+    for path in sorted({*SYSTEM, *interpreter_paths(), *map(os.path.abspath, more)}):
         if os.path.lexists(path) and not any(path.startswith(p + "/") for p in paths):
             paths.append(path)
     return paths
@@ -1638,6 +1674,7 @@ def enter_candidate(env: Dict[str, str], split: bool) -> NoReturn:
     payload = read_payload(3)
     os.environ.update(env)
     sys.argv = [SOLUTION_FILE]
+    sys.path[:0] = payload["path"]
     if "/dev/stdin" in payload["code"]:
         with open(BOX + "/stdin" if os.path.isdir(BOX) else "../stdin", "wb") as copy:
             copy.write(io.FileIO(0, closefd=False).readall())
@@ -1906,6 +1943,7 @@ class Slot:
         split = execution.judge == "split"
         code: Dict[str, Any] = {"code": execution.request["code"], "nonce": nonce}
         code["role"] = "program" if execution.program else "tests"
+        code["path"] = list(execution.request.get("path") or ())
         tests = {"tests": execution.tests, "every": execution.every, "nonce": nonce}
         if split:
             code["nonce"] = os.urandom(16).hex()
@@ -2142,10 +2180,9 @@ class Slot:
                 execution.wall_s = execution.cpu_s = 0.0
                 self._run()
                 return
-            self._done = {
-                "done": Verdict.RUNTIME_ERROR.value,
-                "error": ["CannotCross", self._inline],
-            }
+            # Not judged by less than what was asked for.
+            refused = Verdict.POLICY_VIOLATION.value
+            self._done = {"done": refused, "error": ["CannotCross", self._inline]}
         verdict = self._limit_reached(execution, ended)
         if execution.program:
             self._finish_case(execution, verdict or self._program_verdict(execution), wall_s)
@@ -2301,7 +2338,7 @@ class Supervisor:
     """Speaks to the worker and feeds the slots.
 
     Requests: ``{"op": "run", "id", "code", "tests", "limits", "env", "judge", "every",
-    "fresh"}``, where tests and limits have the fields of ``hpc_runner.model``.  Answers:
+    "fresh", "path"}``, where tests and limits have the fields of ``hpc_runner.model``.  Answers:
     first ``{"op": "hello", ...}`` with what isolation was got, then one ``{"op":
     "result", "id", "verdict", ...}`` for each request, in the order in which they end.
     A request that can't be understood is answered with ``internal_error``.
@@ -2420,7 +2457,7 @@ def _works(try_it: Callable[[], Any]) -> Optional[str]:
     return None if answer == "ok" else answer or "it died"
 
 
-def make_plans(box: str) -> List[Plan]:
+def make_plans(box: str, views: Sequence[str]) -> List[Plan]:
     """What to try, the strongest first."""
     program: Dict[bool, Tuple[Seccomp, Seccomp]] = {}
     missing: Dict[str, str] = {}
@@ -2453,7 +2490,7 @@ def make_plans(box: str) -> List[Plan]:
         plan = Plan()
         plan.root = root and not namespaces & CLONE_NEWUSER
         plan.namespaces, plan.landlock, plan.missing = namespaces, abi, dict(missing)
-        plan.binds = view()
+        plan.binds = view(views)
         if plan.root and not namespaces and not readable_by_all(plan.binds):
             plan.root = False
         if not namespaces:
@@ -2494,6 +2531,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="agent.py", description="Runs and judges executions.")
     parser.add_argument("--slots", type=int, default=1, help="executions at a time")
     parser.add_argument("--require", choices=LEVELS, default="limits", help="least isolation")
+    parser.add_argument(
+        "--view", action="append", default=[], metavar="PATH", help="more that candidates may read"
+    )
     parser.add_argument("--candidate", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--split", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -2508,7 +2548,7 @@ def main() -> int:
     os.mkdir(box, 0o711)
     supervisor = Supervisor(options.slots, 60600)
     try:
-        plan = supervisor.open(make_plans(box))
+        plan = supervisor.open(make_plans(box, options.view))
         level = plan.level()
         hello = {
             "op": "hello",
