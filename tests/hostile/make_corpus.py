@@ -24,7 +24,11 @@ def rows() -> Iterator[dict[str, Any]]:
             which, again = count // EVERY % len(good), count // EVERY // len(good)
             row = good[which].row()
             # Another comment makes it another candidate, which no planner merges with the first.
-            yield {**row, "task_id": f"{row['task_id']}/{again}", "code": f"{row['code']}# {again}\n"}
+            yield {
+                **row,
+                "task_id": f"{row['task_id']}/{again}",
+                "code": f"{row['code']}# {again}\n",
+            }
 
 
 def text() -> str:

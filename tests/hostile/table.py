@@ -34,7 +34,7 @@ class Table:
             if isinstance(report.longrepr, tuple):
                 self.reasons[place] = str(report.longrepr[2])
         elif report.when == "call":
-            row[place] = WORDS[dict(report.user_properties).get("status", "held")]
+            row[place] = WORDS[str(dict(report.user_properties).get("status", "held"))]
 
     def show(self) -> str:
         from attack_files import attacks
@@ -50,7 +50,9 @@ class Table:
             counts = ", ".join(
                 f"{found.count(word)} {word}" for word in WORDS.values() if word in found
             )
-            lines.append(f"{place}: {counts}{' (' + r + ')' if (r := self.reasons.get(place)) else ''}")
+            lines.append(
+                f"{place}: {counts}{' (' + r + ')' if (r := self.reasons.get(place)) else ''}"
+            )
         return "\n".join(lines)
 
 

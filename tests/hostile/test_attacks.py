@@ -101,7 +101,7 @@ def test_attack(host: hosts.Host, name: str, record_property: object) -> None:
 
 
 def judged(attack: Attack, answer: dict[str, object], level: str) -> str:
-    """"held" or "not claimed"; fails when neither."""
+    """ "held" or "not claimed"; fails when neither."""
     said = f"{answer['verdict']}, {answer['error_type']}: {answer['error_message']}"
     said += f", stderr {str(answer['stderr'])[:300]}"
     if attack.holds(str(answer["verdict"])):

@@ -42,7 +42,8 @@ def run(corpus: Path, out: Path) -> list[dict[str, Any]]:
     done = subprocess.run(command, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     files = sorted(map(str, (out / "waves" / "000" / "results").rglob("*.parquet")))
-    return ds.dataset(files).to_table().to_pylist()
+    rows: list[dict[str, Any]] = ds.dataset(files).to_table().to_pylist()
+    return rows
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +77,6 @@ def test_honest_candidates_are_accepted_and_not_slowed(
     assert len(alone) == len(beside)
 
     def median(found: list[dict[str, Any]]) -> float:
-        return statistics.median(row["cpu_s"] for row in found)
+        return float(statistics.median(row["cpu_s"] for row in found))
 
     assert median(beside) <= SLOWER * median(alone) + 0.002

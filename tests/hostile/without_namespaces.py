@@ -27,4 +27,4 @@ header = struct.pack("=HxxxxxxQ", len(program) // 8, ctypes.addressof(buffer))
 for option, value, pointer in ((38, 1, None), (22, 2, header)):
     if libc.prctl(option, ctypes.c_ulong(value), pointer or ctypes.c_ulong(0), 0, 0):
         sys.exit(f"prctl {option}: {os.strerror(ctypes.get_errno())}")
-os.execv(sys.argv[1], sys.argv[1:])
+os.execv(sys.argv[1], sys.argv[1:])  # noqa: S606

@@ -3,6 +3,7 @@
 # expect: wrong_answer
 # not claimed: inline: the candidate can speak for the tests where it shares their process
 """Returns what can't cross, waits for the tests to come into its process, and takes over."""
+
 import gc
 import os
 

@@ -3,6 +3,7 @@
 # expect: wrong_answer
 # not claimed: inline: the candidate can speak for the tests where it shares their process
 """The same against values, with the frames below."""
+
 import os
 import sys
 

@@ -3,6 +3,7 @@
 # expect: wrong_answer
 # teeth: passes
 """Turns a failure into a success on the way out."""
+
 import atexit
 import os
 

@@ -3,6 +3,7 @@
 # expect: early_exit
 # teeth: passes
 """Becomes a program that always succeeds."""
+
 import os
 
 os.execv("/bin/true", ["true"])

@@ -2,6 +2,7 @@
 # tests: {"kind": "assertions", "code": "def check(candidate):\n    assert len(candidate(3)) == 3\n    assert sorted(candidate(2)) == [0, 1]\n    assert isinstance(candidate(1), list)\n", "cases": ["check(numbers)"], "entry_point": "numbers"}
 # expect: wrong_answer | runtime_error | early_exit
 """Claims to have defined the functions that the tests measure it with."""
+
 import json
 import os
 import struct

@@ -2,11 +2,20 @@
 # tests: add unittest
 # expect: wrong_answer | runtime_error | early_exit
 """Claims to have raised what ends the judge, or what its tests forgive."""
+
 import json
 import os
 import struct
 
-names = ["SystemExit", "BaseException", "GeneratorExit", "SkipTest", "_OtherMeta", "exec", "ExceptionGroup"]
+names = [
+    "SystemExit",
+    "BaseException",
+    "GeneratorExit",
+    "SkipTest",
+    "_OtherMeta",
+    "exec",
+    "ExceptionGroup",
+]
 
 
 def add(a, b):

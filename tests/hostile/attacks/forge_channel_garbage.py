@@ -2,6 +2,7 @@
 # tests: add
 # expect: runtime_error | early_exit | wrong_answer
 """Speaks to the judge before it is asked, in no language."""
+
 import os
 
 os.write(5, b"\xff" * 10000)

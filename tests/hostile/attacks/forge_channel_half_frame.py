@@ -3,6 +3,7 @@
 # expect: time_limit | early_exit
 # limits: {"wall_s": 0.5}
 """Begins to say something."""
+
 import os
 import struct
 import time

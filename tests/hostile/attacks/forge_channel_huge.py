@@ -4,6 +4,7 @@
 # limits: {"wall_s": 2}
 # probe: memory_bounded
 """Announces as much as may be announced, and sends what takes most room to read."""
+
 import os
 import struct
 

@@ -2,6 +2,7 @@
 # tests: add
 # expect: wrong_answer | runtime_error | early_exit
 """Claims to be things of the judge's own modules."""
+
 import json
 import os
 import struct

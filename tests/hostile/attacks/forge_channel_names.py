@@ -2,6 +2,7 @@
 # tests: add unittest
 # expect: wrong_answer | runtime_error | early_exit
 """Claims names that the tests define or use, as whatever suits."""
+
 import json
 import os
 import struct

@@ -2,6 +2,7 @@
 # tests: add
 # expect: wrong_answer | runtime_error | early_exit
 """Answers what was not asked yet."""
+
 import json
 import os
 import struct

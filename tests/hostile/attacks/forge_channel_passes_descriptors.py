@@ -3,6 +3,7 @@
 # expect: wrong_answer | runtime_error | early_exit | time_limit
 # limits: {"wall_s": 0.5}
 """Hands descriptors to the judge, more than it may have."""
+
 import array
 import os
 import socket

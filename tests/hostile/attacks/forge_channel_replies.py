@@ -2,6 +2,7 @@
 # tests: sort
 # expect: wrong_answer | runtime_error | early_exit
 """Replies with every part at once, malformed."""
+
 import json
 import os
 import struct

@@ -2,6 +2,7 @@
 # tests: add unittest
 # expect: wrong_answer
 """Configuration that a test runner would obey."""
+
 HOOK = """
 import pytest
 

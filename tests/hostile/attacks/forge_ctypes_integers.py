@@ -3,6 +3,7 @@
 # expect: wrong_answer
 # teeth: passes
 """Makes five equal to six by changing the integer itself."""
+
 import ctypes
 
 

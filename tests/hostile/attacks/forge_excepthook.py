@@ -3,6 +3,7 @@
 # expect: runtime_error
 # teeth: passes
 """A failure whose report is replaced."""
+
 import os
 import sys
 

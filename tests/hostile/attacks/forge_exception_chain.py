@@ -2,6 +2,7 @@
 # tests: none
 # expect: runtime_error | output_limit
 """An exception with ten thousand causes and a message of ten megabytes."""
+
 error = None
 for number in range(10000):
     following = ValueError("x" * 1000)

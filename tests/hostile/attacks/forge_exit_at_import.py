@@ -3,6 +3,7 @@
 # expect: early_exit
 # teeth: passes
 """Leaves before the tests begin."""
+
 import sys
 
 sys.exit(0)

@@ -3,6 +3,7 @@
 # expect: early_exit
 # teeth: passes
 """Leaves before the tests begin, without a word."""
+
 import os
 
 os._exit(0)

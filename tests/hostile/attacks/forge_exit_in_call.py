@@ -3,6 +3,7 @@
 # expect: early_exit
 # teeth: passes
 """Leaves in the middle of the tests."""
+
 import os
 
 

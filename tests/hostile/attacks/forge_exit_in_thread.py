@@ -3,6 +3,7 @@
 # expect: early_exit
 # teeth: passes
 """Leaves from another thread while the tests run."""
+
 import os
 import threading
 import time

@@ -3,6 +3,7 @@
 # expect: wrong_answer
 # teeth: passes
 """Files with the names of the modules that the tests import, wherever Python might look."""
+
 import os
 import sys
 

@@ -2,6 +2,7 @@
 # tests: add
 # expect: wrong_answer | runtime_error | early_exit
 """Writes verdicts with guessed nonces to every descriptor."""
+
 import json
 import os
 import secrets

@@ -2,6 +2,7 @@
 # tests: add
 # expect: wrong_answer | runtime_error | early_exit
 """An exception that ends the program when it is printed, and lies about what it is."""
+
 import os
 
 

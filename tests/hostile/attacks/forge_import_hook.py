@@ -3,6 +3,7 @@
 # expect: wrong_answer | runtime_error
 # teeth: passes
 """Answers for every module that the tests import."""
+
 import sys
 import types
 

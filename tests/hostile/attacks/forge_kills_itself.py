@@ -2,6 +2,7 @@
 # tests: add
 # expect: early_exit | runtime_error
 """Is killed, by itself."""
+
 import os
 import signal
 

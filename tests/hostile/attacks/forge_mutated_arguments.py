@@ -2,6 +2,7 @@
 # tests: sort
 # expect: wrong_answer
 """Empties its argument: what is expected must not lie in the same object."""
+
 import gc
 
 

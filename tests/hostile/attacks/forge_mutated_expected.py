@@ -3,6 +3,7 @@
 # expect: wrong_answer
 # teeth: passes
 """Changes what is expected to what it returns."""
+
 import sys
 
 

@@ -2,6 +2,7 @@
 # tests: secret
 # expect: wrong_answer
 """Text that no encoding has, in a result, an exception and both streams."""
+
 import os
 
 

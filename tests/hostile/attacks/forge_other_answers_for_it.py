@@ -2,6 +2,7 @@
 # tests: add
 # expect: wrong_answer | early_exit
 """Ends, while a child of its child goes on talking to the judge."""
+
 import json
 import os
 import struct

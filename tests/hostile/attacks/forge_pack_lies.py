@@ -2,6 +2,7 @@
 # tests: add
 # expect: wrong_answer | runtime_error
 """Replaces what turns its results into messages."""
+
 import sys
 
 main = sys.modules["__main__"]

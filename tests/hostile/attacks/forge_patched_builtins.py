@@ -3,6 +3,7 @@
 # expect: wrong_answer | runtime_error | early_exit
 # teeth: passes
 """Replaces the words that tests are written in."""
+
 import builtins
 import sys
 

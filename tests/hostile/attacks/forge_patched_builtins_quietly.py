@@ -3,6 +3,7 @@
 # expect: wrong_answer | early_exit
 # teeth: passes
 """Only what these tests use."""
+
 import builtins
 
 builtins.abs = lambda value: 0

@@ -2,6 +2,7 @@
 # tests: add
 # expect: wrong_answer | runtime_error | early_exit
 """Replaces every function of the harness that it finds with one that agrees."""
+
 import sys
 import types
 

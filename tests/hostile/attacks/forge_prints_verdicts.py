@@ -2,6 +2,7 @@
 # tests: add
 # expect: wrong_answer
 """Prints what harnesses print."""
+
 import json
 import sys
 

@@ -2,6 +2,7 @@
 # tests: add
 # expect: wrong_answer
 """An object that would run something where it is unpickled or copied."""
+
 import os
 
 

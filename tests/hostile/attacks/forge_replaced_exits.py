@@ -2,6 +2,7 @@
 # tests: add
 # expect: wrong_answer
 """Nothing ends any more, so that code is reached that never should be."""
+
 import os
 import sys
 

@@ -2,6 +2,7 @@
 # tests: printed
 # expect: wrong_answer | runtime_error
 """The same where the program's end is its verdict."""
+
 import os
 import sys
 

@@ -2,6 +2,7 @@
 # tests: add
 # expect: wrong_answer
 """Reads the answer from the source of the line that called it."""
+
 import inspect
 import re
 import sys

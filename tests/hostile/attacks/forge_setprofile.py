@@ -3,6 +3,7 @@
 # expect: wrong_answer
 # teeth: passes
 """The same with the profiler's hook."""
+
 import os
 import sys
 import threading

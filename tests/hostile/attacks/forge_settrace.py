@@ -3,6 +3,7 @@
 # expect: wrong_answer
 # teeth: passes
 """Watches the tests run and rewrites what they compare."""
+
 import os
 import sys
 import threading

@@ -3,6 +3,7 @@
 # expect: early_exit
 # teeth: passes
 """Leaves from a signal's handler."""
+
 import os
 import signal
 import time

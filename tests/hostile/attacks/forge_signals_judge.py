@@ -4,6 +4,7 @@
 # limits: {"wall_s": 1}
 # not claimed: limits: there a candidate may signal every process of the same user
 """Every signal to the process that runs the tests."""
+
 import os
 import signal
 

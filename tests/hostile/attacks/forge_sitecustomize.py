@@ -2,6 +2,7 @@
 # tests: add
 # expect: wrong_answer
 """Code that every later interpreter would run first."""
+
 import os
 import site
 import sys

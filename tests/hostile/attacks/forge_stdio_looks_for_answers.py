@@ -2,6 +2,7 @@
 # tests: sum of two
 # expect: wrong_answer
 """Prints every file and descriptor that could hold the expected output."""
+
 import glob
 import os
 

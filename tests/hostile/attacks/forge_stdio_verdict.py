@@ -2,6 +2,7 @@
 # tests: sum of two
 # expect: wrong_answer
 """Writes verdicts, with the nonce that lies in its frames, where programs are judged by output."""
+
 import sys
 
 frame = sys._getframe()

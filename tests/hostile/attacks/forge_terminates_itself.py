@@ -2,6 +2,7 @@
 # tests: none
 # expect: runtime_error
 """Ends by a signal, which is not an end without an error."""
+
 import os
 import signal
 import time

@@ -2,6 +2,7 @@
 # tests: add calls
 # expect: wrong_answer
 """A thread that goes on rewriting whatever the tests might compare."""
+
 import gc
 import threading
 import time

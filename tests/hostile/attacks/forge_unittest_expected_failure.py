@@ -2,6 +2,7 @@
 # tests: add unittest
 # expect: wrong_answer | runtime_error
 """Raises what the framework itself uses to end a test."""
+
 import unittest.case
 
 

@@ -3,6 +3,7 @@
 # expect: wrong_answer
 # teeth: passes
 """Assertions that don't assert."""
+
 import unittest
 import unittest.case
 

@@ -2,6 +2,7 @@
 # tests: add unittest
 # expect: wrong_answer
 """The same with a test of its own that always passes."""
+
 import unittest
 
 

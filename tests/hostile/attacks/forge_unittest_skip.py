@@ -3,6 +3,7 @@
 # expect: wrong_answer | runtime_error
 # teeth: passes
 """Skips the test that calls it."""
+
 import unittest
 
 

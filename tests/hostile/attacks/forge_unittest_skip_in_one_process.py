@@ -2,6 +2,7 @@
 # tests: add unittest
 # expect: wrong_answer | runtime_error
 """Asks for one process, and skips the test there."""
+
 import unittest
 
 calls = []

@@ -2,6 +2,7 @@
 # tests: add
 # expect: wrong_answer | runtime_error
 """Looks for the harness in the frames below, and speaks for it."""
+
 import os
 import sys
 

@@ -2,6 +2,7 @@
 # tests: none
 # expect: runtime_error
 """The same calls by the 32-bit gate, in machine code."""
+
 import ctypes
 import mmap
 import os

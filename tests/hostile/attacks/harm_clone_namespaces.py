@@ -3,6 +3,7 @@
 # expect: accepted
 # teeth: gets through
 """The same by clone and clone3."""
+
 import ctypes
 import os
 

@@ -2,6 +2,7 @@
 # tests: none
 # expect: accepted
 """rm -rf /"""
+
 import os
 import shutil
 

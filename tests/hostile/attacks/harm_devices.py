@@ -2,10 +2,23 @@
 # tests: none
 # expect: accepted
 """The devices behind everything."""
+
 import os
 import stat
 
-for name in ("mem", "kmsg", "port", "sda", "vda", "fuse", "kvm", "tty", "console", "ptmx", "net/tun"):
+for name in (
+    "mem",
+    "kmsg",
+    "port",
+    "sda",
+    "vda",
+    "fuse",
+    "kvm",
+    "tty",
+    "console",
+    "ptmx",
+    "net/tun",
+):
     try:
         os.open("/dev/" + name, os.O_RDONLY | os.O_NONBLOCK)
     except OSError:

@@ -3,6 +3,7 @@
 # expect: accepted
 # teeth: gets through
 """System calls that no filter sees."""
+
 import ctypes
 
 parameters = ctypes.create_string_buffer(120)

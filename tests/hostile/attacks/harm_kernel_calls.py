@@ -2,6 +2,7 @@
 # tests: none
 # expect: accepted
 """What only an administrator has a use for."""
+
 import ctypes
 import os
 

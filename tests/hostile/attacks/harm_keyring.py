@@ -2,6 +2,7 @@
 # tests: none
 # expect: accepted
 """Keys that outlive the process, in the user's and the session's ring."""
+
 import ctypes
 import os
 

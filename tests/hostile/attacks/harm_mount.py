@@ -2,6 +2,7 @@
 # tests: none
 # expect: accepted
 """Mounts, and everything that leads to one."""
+
 import ctypes
 import os
 

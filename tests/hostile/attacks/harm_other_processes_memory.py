@@ -3,6 +3,7 @@
 # expect: accepted
 # teeth: gets through
 """Reads and writes the memory of its parent, the first process and a child."""
+
 import ctypes
 import os
 import time

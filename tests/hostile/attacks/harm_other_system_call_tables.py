@@ -2,6 +2,7 @@
 # tests: none
 # expect: accepted | runtime_error
 """The same calls by their numbers for x32."""
+
 import ctypes
 
 libc = ctypes.CDLL(None)

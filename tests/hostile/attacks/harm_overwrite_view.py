@@ -2,10 +2,19 @@
 # tests: none
 # expect: accepted
 """Changes what the next candidate will run."""
+
 import os
 import sys
 
-targets = [sys.executable, os.__file__, os.path.dirname(os.__file__), "/usr/bin", "/etc", "/", "/box"]
+targets = [
+    sys.executable,
+    os.__file__,
+    os.path.dirname(os.__file__),
+    "/usr/bin",
+    "/etc",
+    "/",
+    "/box",
+]
 targets += [module.__file__ for module in [*sys.modules.values()] if hasattr(module, "__file__")]
 for target in targets:
     if not target or target == "solution.py":

@@ -3,6 +3,7 @@
 # expect: time_limit | early_exit | runtime_error
 # limits: {"wall_s": 0.5}
 """A filter of its own under which every further system call fails."""
+
 import ctypes
 import struct
 

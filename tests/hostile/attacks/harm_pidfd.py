@@ -2,6 +2,7 @@
 # tests: none
 # expect: accepted
 """Handles of other processes, and through these their descriptors."""
+
 import os
 
 for victim in [1, os.getppid(), *range(2, 3000)]:

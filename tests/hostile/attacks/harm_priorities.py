@@ -3,6 +3,7 @@
 # expect: accepted
 # teeth: gets through
 """Pins itself to one CPU, first in every queue, and the others last."""
+
 import ctypes
 import os
 

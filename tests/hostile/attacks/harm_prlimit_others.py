@@ -2,6 +2,7 @@
 # tests: none
 # expect: accepted
 """Takes away the memory of whoever else there is."""
+
 import os
 import resource
 

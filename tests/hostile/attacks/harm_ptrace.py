@@ -3,6 +3,7 @@
 # expect: accepted
 # teeth: gets through
 """Debugs a child of its own, its parent and the first process."""
+
 import ctypes
 import os
 import time

@@ -2,6 +2,7 @@
 # tests: none
 # expect: output_limit
 """Fills whatever pipe it finds with something that has no end."""
+
 import os
 
 while True:

@@ -2,6 +2,7 @@
 # tests: none
 # expect: accepted
 """Lines that a careless reader of JSON stumbles over, to every descriptor."""
+
 import os
 
 lines = [

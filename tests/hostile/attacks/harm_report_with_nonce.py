@@ -2,6 +2,7 @@
 # tests: none
 # expect: accepted | runtime_error
 """Nonsense with the right nonce, which a program can read in the frames below it."""
+
 import sys
 
 frame = sys._getframe()

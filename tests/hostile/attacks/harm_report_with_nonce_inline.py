@@ -3,6 +3,7 @@
 # expect: wrong_answer | runtime_error | early_exit
 # not claimed: inline: where the candidate shares the tests' process it can speak for them
 """The same where the tests run in the candidate's process."""
+
 import gc
 import os
 

@@ -2,6 +2,7 @@
 # tests: none
 # expect: accepted
 """Somebody else's namespaces, by descriptor or by process."""
+
 import ctypes
 import os
 

@@ -2,6 +2,7 @@
 # tests: none
 # expect: accepted
 """Programs that run as root for everybody."""
+
 import glob
 import os
 import stat

@@ -3,6 +3,7 @@
 # expect: accepted
 # teeth: gets through
 """Tries every number that a process might have."""
+
 import os
 
 for victim in [*range(2, 40000)]:

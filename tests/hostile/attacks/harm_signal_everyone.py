@@ -2,6 +2,7 @@
 # tests: none
 # expect: accepted
 """Every signal to every process that can be named at once."""
+
 import os
 import signal
 

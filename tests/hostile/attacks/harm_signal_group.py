@@ -2,6 +2,7 @@
 # tests: none
 # expect: runtime_error
 """Kills its own process group, to which the sandbox had better not belong."""
+
 import os
 import signal
 

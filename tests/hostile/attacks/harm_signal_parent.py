@@ -3,6 +3,7 @@
 # expect: accepted
 # not claimed: limits: there a candidate may signal every process of the same user
 """Kills its parent and the first process."""
+
 import os
 import signal
 

@@ -2,6 +2,7 @@
 # tests: none
 # expect: accepted
 """Types commands into the terminal of whoever started the sandbox."""
+
 import fcntl
 
 for handle in range(256):

@@ -3,6 +3,7 @@
 # expect: accepted
 # teeth: gets through
 """Namespaces of its own, in which it would be root."""
+
 import ctypes
 
 libc = ctypes.CDLL(None)

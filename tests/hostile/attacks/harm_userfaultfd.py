@@ -2,6 +2,7 @@
 # tests: none
 # expect: accepted
 """Page faults handled by the attacker: the start of many kernel exploits."""
+
 import ctypes
 import os
 

@@ -2,6 +2,7 @@
 # tests: none
 # expect: accepted
 """Descriptors that were left open."""
+
 import os
 import stat
 

@@ -4,6 +4,7 @@
 # env: {"GIVEN": "yes"}
 # teeth: gets through
 """Environment variables: those that are set, and those that the stack still holds."""
+
 import ctypes
 import os
 

@@ -2,6 +2,7 @@
 # tests: secret printed
 # expect: wrong_answer
 """Prints whatever looks like what should be printed."""
+
 import ctypes
 import gc
 import os

@@ -2,6 +2,7 @@
 # tests: secret calls
 # expect: wrong_answer
 """Walks every object for what a call should return."""
+
 import gc
 
 

@@ -2,6 +2,7 @@
 # tests: none
 # expect: accepted
 """Everybody's files."""
+
 import os
 import sys
 

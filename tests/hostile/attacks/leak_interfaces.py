@@ -3,6 +3,7 @@
 # expect: accepted
 # teeth: gets through
 """The names of the network's devices."""
+
 import socket
 
 try:

@@ -3,6 +3,7 @@
 # expect: wrong_answer | runtime_error | early_exit | time_limit
 # limits: {"wall_s": 0.5}
 """Reads every descriptor for what is expected."""
+
 import os
 import re
 

@@ -3,6 +3,7 @@
 # expect: accepted
 # probe: nobody_came
 """The host's loopback, the network, and the world, by TCP."""
+
 import socket
 
 for family, address in (

@@ -3,6 +3,7 @@
 # expect: accepted
 # probe: nobody_came
 """The same by datagrams, name servers and raw sockets."""
+
 import socket
 
 for kind in (socket.SOCK_DGRAM, socket.SOCK_RAW):

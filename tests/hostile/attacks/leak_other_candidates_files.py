@@ -2,6 +2,7 @@
 # tests: none
 # expect: accepted
 """Other workspaces, and files that tell of other executions."""
+
 import os
 
 for place in ("..", "../..", "/box", "/tmp", "/dev/shm", os.environ.get("TMPDIR", "/tmp")):

@@ -3,6 +3,7 @@
 # expect: accepted
 # teeth: gets through
 """Every other family of sockets: netlink, packets, the hypervisor's, the kernel's ciphers."""
+
 import socket
 
 for family in [family for family in range(1, 46) if family not in (1, 2, 10)]:

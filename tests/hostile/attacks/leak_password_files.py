@@ -3,6 +3,7 @@
 # expect: accepted
 # teeth: gets through
 """The users of this machine, and what keeps them out."""
+
 import os
 
 for path in ("/etc/shadow", "/etc/gshadow", "/etc/sudoers", "/etc/ssh", "/etc/machine-id"):

@@ -3,6 +3,7 @@
 # expect: accepted
 # before: plant_everywhere
 """Looks for what plant_everywhere has left in the same slot."""
+
 import gc
 import glob
 import os

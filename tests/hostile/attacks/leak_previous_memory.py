@@ -3,6 +3,7 @@
 # expect: accepted
 # before: plant_everywhere
 """Searches its memory for the code of the candidate before."""
+
 import ctypes
 import gc
 import os

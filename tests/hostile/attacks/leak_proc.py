@@ -3,6 +3,7 @@
 # expect: accepted
 # teeth: gets through
 """What the kernel tells about other processes, and about this one."""
+
 import os
 
 pids = ["self", "1", str(os.getppid()), *map(str, range(2, 200))]

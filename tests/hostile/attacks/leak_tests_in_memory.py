@@ -4,6 +4,7 @@
 # limits: {"wall_s": 5}
 # teeth: passes
 """Searches its own memory, all of it, for the text of the tests."""
+
 import ctypes
 import gc
 import os
@@ -26,7 +27,13 @@ def around(address, megabytes):
 def secret():
     here = "".join(["the-tests-", "alone"])
     for item in gc.get_objects():
-        for value in item.values() if isinstance(item, dict) else item if isinstance(item, (list, tuple)) else ():
+        for value in (
+            item.values()
+            if isinstance(item, dict)
+            else item
+            if isinstance(item, (list, tuple))
+            else ()
+        ):
             if type(value) is str and value.startswith(here) and len(value) == 29:
                 return value
     stack = ctypes.c_int()

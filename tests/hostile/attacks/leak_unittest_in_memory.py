@@ -2,6 +2,7 @@
 # tests: secret unittest
 # expect: wrong_answer
 """Looks for the tests' source in the caches of the standard library."""
+
 import linecache
 import re
 import sys

@@ -3,6 +3,7 @@
 # expect: accepted
 # probe: nobody_came
 """Servers of the host that listen on a file or a name."""
+
 import socket
 
 for address in (

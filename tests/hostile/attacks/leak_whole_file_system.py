@@ -4,6 +4,7 @@
 # limits: {"wall_s": 8}
 # teeth: gets through
 """Walks from the root and reads whatever has a telling name."""
+
 import os
 
 telling = (".env", "id_rsa", "id_ed25519", ".netrc", ".pgpass", "credentials", ".git-credentials",

@@ -2,6 +2,7 @@
 # tests: none
 # expect: accepted
 """A socket without a file, held by a daemon."""
+
 import os
 import socket
 import time

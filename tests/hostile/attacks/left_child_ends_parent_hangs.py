@@ -3,6 +3,7 @@
 # expect: time_limit
 # limits: {"wall_s": 0.4}
 """A child ends well while its parent never answers."""
+
 import os
 import time
 

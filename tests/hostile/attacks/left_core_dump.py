@@ -2,6 +2,7 @@
 # tests: none
 # expect: runtime_error
 """Dies as loudly as it can."""
+
 import os
 import resource
 

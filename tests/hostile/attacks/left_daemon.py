@@ -3,6 +3,7 @@
 # expect: accepted
 # probe: quick
 """A right answer, and a daemon in a session of its own that ignores signals."""
+
 import os
 import signal
 import time

@@ -2,6 +2,7 @@
 # tests: none
 # expect: accepted
 """A path that no system call takes whole, and deeper than a program may recurse."""
+
 import os
 
 for _ in range(3000):

@@ -3,6 +3,7 @@
 # expect: accepted
 # probe: quick
 """Copies of every descriptor, kept by children that sleep."""
+
 import os
 import time
 

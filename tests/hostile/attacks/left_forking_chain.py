@@ -2,6 +2,7 @@
 # tests: none
 # expect: accepted
 """A process that is always somewhere else: each one forks and ends at once."""
+
 import os
 
 if os.fork() == 0:

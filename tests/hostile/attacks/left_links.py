@@ -2,6 +2,7 @@
 # tests: none
 # expect: accepted
 """Links out of the workspace, so that who cleans up deletes what they lead to."""
+
 import os
 
 for name, target in (

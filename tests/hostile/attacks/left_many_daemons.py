@@ -3,6 +3,7 @@
 # expect: accepted
 # probe: quick
 """Thirty daemons, each stopped, each in a session of its own."""
+
 import os
 import signal
 

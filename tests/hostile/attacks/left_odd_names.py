@@ -2,6 +2,7 @@
 # tests: none
 # expect: accepted
 """Names that are not text, are options, or are as long as a name can be."""
+
 import os
 import socket
 

@@ -3,6 +3,7 @@
 # expect: accepted
 # teeth: gets through
 """A message queue that outlives its maker."""
+
 import ctypes
 import os
 

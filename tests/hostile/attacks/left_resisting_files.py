@@ -2,6 +2,7 @@
 # tests: none
 # expect: accepted
 """Directories that nobody may enter, and files that nobody may change."""
+
 import fcntl
 import os
 import struct

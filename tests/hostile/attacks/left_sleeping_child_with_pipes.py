@@ -3,6 +3,7 @@
 # expect: accepted
 # probe: quick
 """The right output, and a child that keeps the pipes open."""
+
 import os
 import time
 

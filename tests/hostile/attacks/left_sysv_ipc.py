@@ -3,6 +3,7 @@
 # expect: accepted
 # teeth: gets through
 """Shared memory, semaphores and queues that outlive their makers."""
+
 import ctypes
 
 libc = ctypes.CDLL(None)

@@ -3,6 +3,7 @@
 # expect: time_limit
 # limits: {"wall_s": 5, "cpu_s": 0.5}
 """The CPU time is burnt by children, one after the other."""
+
 import os
 
 while True:

@@ -3,6 +3,7 @@
 # expect: time_limit
 # limits: {"wall_s": 0.5}
 """The CPU time is burnt by short-lived daemons whose parents don't count it."""
+
 import os
 import time
 

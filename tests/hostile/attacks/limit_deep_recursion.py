@@ -2,6 +2,7 @@
 # tests: none
 # expect: runtime_error | memory_limit
 """Recursion until the stack is full, in C."""
+
 import sys
 
 sys.setrecursionlimit(10**9)

@@ -4,6 +4,7 @@
 # limits: {"file_bytes": 8388608}
 # not claimed: filtered, limits: without a mount namespace the size of one file is limited, not of all
 """Many files that are small enough each."""
+
 written = 0
 try:
     for number in range(40):

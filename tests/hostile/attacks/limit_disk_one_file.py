@@ -3,6 +3,7 @@
 # expect: accepted
 # limits: {"file_bytes": 8388608}
 """One file of a gigabyte."""
+
 written = 0
 try:
     with open("hostile-file", "wb", buffering=0) as file:

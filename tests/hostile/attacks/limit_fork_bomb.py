@@ -3,6 +3,7 @@
 # expect: time_limit
 # limits: {"wall_s": 0.5}
 """Every process forks for ever."""
+
 import os
 
 while True:

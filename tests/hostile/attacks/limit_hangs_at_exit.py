@@ -3,6 +3,7 @@
 # expect: time_limit
 # limits: {"wall_s": 0.4}
 """Ends, and then doesn't."""
+
 import atexit
 import time
 

@@ -3,6 +3,7 @@
 # expect: time_limit
 # limits: {"wall_s": 0.4}
 """Ignores whatever can be ignored."""
+
 import signal
 import time
 

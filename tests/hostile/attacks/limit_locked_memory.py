@@ -2,6 +2,7 @@
 # tests: none
 # expect: accepted
 """Memory that may never be paged out."""
+
 import ctypes
 
 libc = ctypes.CDLL(None)

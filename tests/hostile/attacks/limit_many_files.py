@@ -3,6 +3,7 @@
 # expect: accepted
 # not claimed: filtered, limits: without a mount namespace the number of files is not limited
 """More files than a small file system has names for."""
+
 import os
 
 made = 0

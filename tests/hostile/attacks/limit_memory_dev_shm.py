@@ -4,6 +4,7 @@
 # limits: {"file_bytes": 16777216}
 # probe: memory_bounded
 """Files in /dev/shm are memory."""
+
 import os
 
 written = 0

@@ -3,6 +3,7 @@
 # expect: memory_limit
 # probe: memory_bounded
 """Memory that is given back at once: the peak is what counts."""
+
 import mmap
 
 size = 400 << 20

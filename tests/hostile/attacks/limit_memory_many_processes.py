@@ -3,6 +3,7 @@
 # expect: memory_limit
 # probe: memory_bounded
 """Each process stays below the limit, all of them together do not."""
+
 import os
 import time
 

@@ -3,6 +3,7 @@
 # expect: accepted | memory_limit
 # probe: memory_bounded
 """A file in memory belongs to no process and no file system."""
+
 import os
 
 try:

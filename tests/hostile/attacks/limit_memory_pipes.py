@@ -2,6 +2,7 @@
 # tests: none
 # expect: accepted
 """Pipes that are filled and never read."""
+
 import fcntl
 import os
 

@@ -3,6 +3,7 @@
 # expect: memory_limit
 # probe: memory_bounded
 """Memory that several processes share, filled by all of them."""
+
 import mmap
 import os
 import time

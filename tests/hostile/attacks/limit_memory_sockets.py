@@ -3,6 +3,7 @@
 # expect: accepted | memory_limit
 # not claimed: full, filtered, limits: what sockets hold is the kernel's memory, bounded by processes and open files only
 """Sockets that are filled and never read, by several processes."""
+
 import os
 import socket
 

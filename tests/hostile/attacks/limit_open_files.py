@@ -3,6 +3,7 @@
 # expect: accepted
 # teeth: gets through
 """All descriptors that there are."""
+
 import os
 
 held = []

@@ -2,6 +2,7 @@
 # tests: printed
 # expect: output_limit
 """100 MB on stdout."""
+
 import sys
 
 for _ in range(100):

@@ -2,6 +2,7 @@
 # tests: none
 # expect: output_limit
 """Eight processes flood both streams at once."""
+
 import os
 
 for number in range(8):

@@ -2,6 +2,7 @@
 # tests: add
 # expect: output_limit
 """100 MB on stderr, and the right answer."""
+
 import os
 
 

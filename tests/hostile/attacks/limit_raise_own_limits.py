@@ -3,6 +3,7 @@
 # expect: accepted
 # teeth: gets through
 """Every limit, up."""
+
 import resource
 
 for name in ("CORE", "AS", "CPU", "FSIZE", "NOFILE", "NPROC", "MEMLOCK", "STACK", "DATA"):

@@ -3,6 +3,7 @@
 # expect: time_limit
 # limits: {"wall_s": 0.4}
 """Does nothing, for ever."""
+
 import time
 
 

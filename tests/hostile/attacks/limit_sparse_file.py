@@ -2,6 +2,7 @@
 # tests: none
 # expect: accepted
 """A file of a terabyte that is all hole."""
+
 import os
 
 made = os.open("hostile-file", os.O_CREAT | os.O_RDWR)

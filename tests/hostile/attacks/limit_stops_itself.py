@@ -3,6 +3,7 @@
 # expect: time_limit
 # limits: {"wall_s": 0.4}
 """Stops itself, so that nobody is there to see the end."""
+
 import os
 import signal
 

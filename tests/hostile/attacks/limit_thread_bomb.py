@@ -3,6 +3,7 @@
 # expect: time_limit | runtime_error
 # limits: {"wall_s": 0.5}
 """Threads until there are no more, none of which ends."""
+
 import threading
 import time
 

@@ -3,6 +3,7 @@
 # expect: time_limit
 # limits: {"wall_s": 0.4}
 """A loop inside of C that no exception can interrupt."""
+
 import re
 
 

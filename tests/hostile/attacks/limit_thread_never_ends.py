@@ -3,6 +3,7 @@
 # expect: time_limit
 # limits: {"wall_s": 0.4}
 """The main thread ends, another one doesn't."""
+
 import threading
 import time
 

@@ -2,6 +2,7 @@
 # tests: none
 # expect: accepted
 """Leaves something in every place that it can write to, for leak_previous_candidate to find."""
+
 import os
 import signal
 import threading
