@@ -14,8 +14,10 @@ from hpc_runner.errors import ConfigError, HpcRunnerError
 from hpc_runner.policy_options import (
     AllowDependency,
     AllowEnv,
+    JudgeMode,
     PolicyMode,
     PolicyRule,
+    Suspicious,
     Wheelhouse,
     policy_values,
 )  # fmt: skip
@@ -209,6 +211,8 @@ def run(
             rich_help_panel=_SANDBOX,
         ),
     ] = False,
+    judge: JudgeMode = "auto",
+    suspicious: Suspicious = "flag",
     policy: PolicyMode = "warn",
     policy_rule: PolicyRule = None,
     allow_dependency: AllowDependency = None,
@@ -258,6 +262,8 @@ def run(
             "workers": cores().usable if workers is None else workers,
             "slots": slots,
             "fresh_interpreter": fresh_interpreter,
+            "judge": judge,
+            "suspicious": suspicious,
             "every_test": every_test,
             "limits": limits,
             **policy_values(policy, policy_rule, allow_dependency, allow_env, wheelhouse),

@@ -86,6 +86,11 @@ class RunConfig(BaseModel):
     """Worker processes at a time."""
     slots: int = Field(1, ge=1)
     """Executions at a time in each worker."""
+    judge: Literal["auto", "split", "inline"] = "auto"
+    """Where tests run: ``split``, in a process that never executes the candidate; ``inline``,
+    in the candidate's; ``auto``, split where the tests need nothing but plain data."""
+    suspicious: Literal["flag", "fail"] = "flag"
+    """What becomes of a candidate that passes, but with signs of tampering."""
     fresh_interpreter: bool = False
     every_test: bool = False
     """Run the tests after the first one that fails, too."""

@@ -13,8 +13,10 @@ from hpc_runner.errors import ConfigError
 __all__ = [
     "AllowDependency",
     "AllowEnv",
+    "JudgeMode",
     "PolicyMode",
     "PolicyRule",
+    "Suspicious",
     "Wheelhouse",
     "policy_values",
 ]
@@ -29,6 +31,24 @@ PolicyMode = Annotated[
         help="warn: record what the rules find; refuse: don't run it; off: don't look. "
         "docs/policy.md lists the rules.",
         autocompletion=lambda: list(_MODES),
+        rich_help_panel=_PANEL,
+    ),
+]
+JudgeMode = Annotated[
+    str,
+    typer.Option(
+        "--judge",
+        help="split: tests in a process of their own; inline: in the candidate's; auto: split "
+        "where the tests need nothing but plain data.",
+        autocompletion=lambda: ["auto", "split", "inline"],
+        rich_help_panel=_PANEL,
+    ),
+]
+Suspicious = Annotated[
+    str,
+    typer.Option(
+        help="flag: report who passes with signs of tampering; fail: don't accept it.",
+        autocompletion=lambda: ["flag", "fail"],
         rich_help_panel=_PANEL,
     ),
 ]

@@ -18,6 +18,7 @@ The rules:
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ from hpc_runner.results.query import connect, table_view
 from hpc_runner.results.schema import VOTES
 from hpc_runner.rundir import RunDir
 
-__all__ = ["TIE_ORDER", "Outcome", "Tally", "outcome", "vote"]
+__all__ = ["TIE_ORDER", "Outcome", "Tally", "certain_rounds", "outcome", "vote"]
 
 TIE_ORDER = (
     Verdict.POLICY_VIOLATION,
@@ -122,6 +123,19 @@ class Tally:
         worst = counts[leader] / (judged + left) >= self._threshold
         best = (counts[leader] + left) / (judged + left) >= self._threshold
         return worst == best
+
+
+@functools.lru_cache
+def certain_rounds(rounds: int, threshold: float) -> int:
+    """How many rounds every candidate gets, whatever their verdicts: they can be queued at
+    once.  The fewest after which an outcome can be decided."""
+    same, mixed = Tally(rounds, threshold), Tally(rounds, threshold)
+    for count in range(1, rounds):
+        same.add(Verdict.ACCEPTED)
+        mixed.add(TIE_ORDER[(count - 1) % len(TIE_ORDER)])
+        if same.decided() or mixed.decided():
+            return count
+    return rounds
 
 
 def vote(

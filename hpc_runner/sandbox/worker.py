@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import ctypes
-import functools
 import os
 import selectors
 import signal
@@ -24,24 +23,23 @@ import socket
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from hpc_runner.errors import HpcRunnerError, IsolationError, RuntimeFailure
-from hpc_runner.model import Candidate, Verdict
+from hpc_runner.model import Verdict
 from hpc_runner.results.candidates import read_checked
 from hpc_runner.results.store import ShardStore, read_shard, write_heartbeat
-from hpc_runner.results.vote import Tally
+from hpc_runner.results.vote import Tally, certain_rounds
 from hpc_runner.rundir import RunDir
 from hpc_runner.runinfo import RunInfo, read_info
 from hpc_runner.sandbox.client import Agent, Hello
 from hpc_runner.sandbox.dependencies import read_sets
-from hpc_runner.sandbox.preparation import Preparation, Sets, mounts, no_agent, unrun
-from hpc_runner.sandbox.runtimes import RUNTIMES
-from hpc_runner.sandbox.spec import AgentSpec, Image
+from hpc_runner.sandbox.preparation import Preparation, no_agent, unrun
+from hpc_runner.sandbox.rows import result_row
+from hpc_runner.sandbox.starter import StartAgent, agent_starter, pinned_image
 
 __all__ = ["EXIT_STOPPED", "Worker", "main"]
 
@@ -49,13 +47,6 @@ EXIT_STOPPED = 3
 HEARTBEAT_S = 1.0
 AGENT_DEATHS = 5
 """In a row, without a result in between: then the runtime is at fault, not a candidate."""
-
-HEADROOM_BYTES = 128 << 20
-"""Of a container's memory, for each slot beyond what its candidate may use."""
-HEADROOM_PROCESSES = 16
-
-StartAgent = Callable[[int, Sequence[Candidate]], Agent]
-"""Starts an agent with so many slots, for candidates such as these."""
 
 
 @dataclass
@@ -70,11 +61,11 @@ class _Work:
 class _Progress:
     """Where a candidate stands."""
 
-    def __init__(self, rounds: int, threshold: float) -> None:
+    def __init__(self, rounds: int, threshold: float, judge: str) -> None:
         self.tally = Tally(rounds, threshold)
         self.next_round = 0
         self.pending = 0  # executions queued or in flight
-        self.judge = "auto"
+        self.judge = judge
 
 
 @dataclass
@@ -119,7 +110,9 @@ class Worker:
         self._writer = f"{socket.gethostname()}-{os.getpid()}-{time.time_ns():x}"
         self._store = ShardStore(run, wave, shard, writer=self._writer)
         rounds, threshold = self._config.rounds, self._config.consensus_threshold
-        self._progress = [_Progress(rounds, threshold) for _ in self._candidates]
+        self._progress = [
+            _Progress(rounds, threshold, self._config.judge) for _ in self._candidates
+        ]
         self._todo: deque[_Work] = deque()
         self._alone: deque[_Work] = deque()
         self._verdicts: Counter[str] = Counter()
@@ -295,7 +288,8 @@ class Worker:
         self._end(lane, by_force=True)
         for work in works:
             self._again(work, hello, str(failure))
-        self._died()
+        if not all(work.attempt for work in works):  # suspects explain their agent's death
+            self._died()
 
     def _died(self) -> None:
         self._deaths += 1
@@ -338,76 +332,27 @@ class Worker:
                 self._again(work, hello, reason)
             return
         self._deaths = 0
-        if answer["judge_reason"] is not None:
-            self._progress[work.index].judge = "inline"  # the next rounds need not try
+        if answer["judge"] == "inline":
+            if self._progress[work.index].judge == "auto":
+                self._progress[work.index].judge = "inline"  # the next rounds need not try
+            # Where tests and candidate share a process, what is tried may work.
+            answer["suspicion"] += self._preparation.signs.get(work.index, ())
+        if answer["suspicion"] and self._config.suspicious == "fail":
+            condemn(answer)
         self._keep(work, hello, answer)
 
     def _keep(self, work: _Work, hello: Hello, answer: dict[str, Any]) -> None:
         candidate_id, _, candidate = self._candidates[work.index]
-        self._store.append(self._row(work, candidate_id, candidate, hello, answer))
+        _, wave, shard = self._where
+        row = result_row(self._info, hello, candidate, answer)
+        row.update(wave=wave, shard=shard, candidate_id=candidate_id)
+        row.update(round=work.round, attempt=work.attempt)
+        self._store.append(row)
         self._count(work.index, Verdict(answer["verdict"]))
         progress = self._progress[work.index]
         progress.pending -= 1
         if not progress.pending:
             self._go_on(work.index)
-
-    def _row(
-        self,
-        work: _Work,
-        candidate_id: bytes,
-        candidate: Candidate,
-        hello: Hello,
-        answer: dict[str, Any],
-    ) -> dict[str, Any]:
-        _, wave, shard = self._where
-        image = self._info.image
-        tests = [
-            {"name": name, "outcome": outcome, "wall_s": wall_s, "message": _text(message)}
-            for name, outcome, wall_s, message in answer["tests"]
-        ]
-        return {
-            "run_id": self._info.run_id,
-            "wave": wave,
-            "shard": shard,
-            "task_id": candidate.task_id,
-            "candidate_id": candidate_id,
-            "generation": candidate.generation,
-            "environment": self._info.environment,
-            "round": work.round,
-            "attempt": work.attempt,
-            "verdict": answer["verdict"],
-            "judge": answer["judge"],
-            "judge_reason": _text_or_none(answer["judge_reason"]),
-            "tests": tests,
-            "tests_passed": sum(test["outcome"] == "accepted" for test in tests),
-            "tests_total": len(tests),
-            "exit_code": answer["exit_code"],
-            "signal": answer["signal"],
-            "wall_s": answer["wall_s"],
-            "cpu_s": answer["cpu_s"],
-            "waited_s": answer["waited_s"],
-            "peak_memory_bytes": answer["peak_memory_bytes"],
-            "stdout_tail": answer["stdout"]["tail"],
-            "stderr_tail": answer["stderr"]["tail"],
-            "stdout_bytes": answer["stdout"]["bytes"],
-            "stderr_bytes": answer["stderr"]["bytes"],
-            "stdout_sha256": bytes.fromhex(answer["stdout"]["sha256"]),
-            "stderr_sha256": bytes.fromhex(answer["stderr"]["sha256"]),
-            "error_type": _text_or_none(answer["error_type"]),
-            "error_message": _text_or_none(answer["error_message"]),
-            "suspicion": [
-                *(_text(item) for item in answer["suspicion"]),
-                *self._preparation.signs.get(work.index, ()),
-            ],
-            "runtime": self._info.runtime,
-            "isolation": hello.isolation,
-            "mechanisms": ",".join(hello.mechanisms),
-            "environment_digest": bytes.fromhex(image.digest) if image else None,
-            "python": hello.python,
-            "host": hello.host,
-            "agent_version": hello.agent,
-            "started_at": datetime.fromtimestamp(answer["started_at"], UTC),
-        }
 
     def _beat(self, *, last: bool = False) -> None:
         now = time.monotonic()
@@ -431,26 +376,12 @@ class Worker:
         )
 
 
-@functools.lru_cache
-def certain_rounds(rounds: int, threshold: float) -> int:
-    """How many rounds every candidate gets, whatever their verdicts: they can be queued at
-    once.  The fewest after which an outcome can be decided."""
-    same, mixed = Tally(rounds, threshold), Tally(rounds, threshold)
-    for count in range(1, rounds):
-        same.add(Verdict.ACCEPTED)
-        mixed.add(list(Verdict)[(count - 1) % 9])
-        if same.decided() or mixed.decided():
-            return count
-    return rounds
-
-
-def _text(value: object) -> str:
-    """Text that UTF-8 can hold."""
-    return str(value).encode("utf-8", "replace").decode("utf-8")
-
-
-def _text_or_none(value: object) -> str | None:
-    return None if value is None else _text(value)
+def condemn(answer: dict[str, Any]) -> None:
+    """``suspicious = fail``: what passed, but not beyond suspicion, hasn't passed."""
+    if answer["verdict"] == Verdict.ACCEPTED.value:
+        answer["verdict"] = Verdict.POLICY_VIOLATION.value
+        answer["error_type"] = "Suspicion"
+        answer["error_message"] = "; ".join(answer["suspicion"])[:500]
 
 
 def _die_with(parent: int) -> None:
@@ -458,40 +389,6 @@ def _die_with(parent: int) -> None:
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)
     if os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGTERM)
-
-
-def pinned_image(info: RunInfo) -> Image | None:
-    """What the candidates of a run are run in."""
-    if info.image is None:
-        return None
-    return Image(info.image.name, info.image.reference, bytes.fromhex(info.image.digest))
-
-
-def agent_starter(info: RunInfo, sets: Sets) -> StartAgent:
-    """How agents are started in this run, ``sets`` being the dependencies of the wave.  Raises
-    nothing; what it returns raises as ``Agent`` does."""
-    runtime = RUNTIMES[info.runtime]()
-    image = pinned_image(info)
-
-    def start(slots: int, candidates: Sequence[Candidate]) -> Agent:
-        limits = [candidate.limits for candidate in candidates]
-        memory = max(limit.memory_bytes + limit.file_bytes for limit in limits) + HEADROOM_BYTES
-        processes = max(limit.processes for limit in limits) + HEADROOM_PROCESSES
-        spec = AgentSpec(
-            name=f"hpc-runner-{socket.gethostname()}-{os.getpid()}-{time.time_ns():x}",
-            slots=slots,
-            require_isolation=info.config.require_isolation,
-            memory_bytes=HEADROOM_BYTES + slots * memory,
-            processes=HEADROOM_PROCESSES + slots * processes,
-            python=info.config.python,
-            image=image,
-            mounts=mounts(candidates, sets),
-        )
-        return Agent(
-            runtime.command(spec), runtime.environment(), kill=lambda: runtime.kill(spec.name)
-        )
-
-    return start
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -521,7 +418,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0 if worker.run() else EXIT_STOPPED
     except HpcRunnerError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return error.exit_code
+        # Trying again gives no isolation that isn't there.
+        return 2 if isinstance(error, IsolationError) else error.exit_code
 
 
 if __name__ == "__main__":

@@ -1,0 +1,58 @@
+"""How the agents of a run are started: its runtime, its image, the room that they need."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable, Sequence
+
+from hpc_runner.model import Candidate
+from hpc_runner.runinfo import RunInfo
+from hpc_runner.sandbox.client import Agent
+from hpc_runner.sandbox.preparation import Sets, mounts
+from hpc_runner.sandbox.runtimes import RUNTIMES
+from hpc_runner.sandbox.spec import AgentSpec, Image
+
+__all__ = ["StartAgent", "agent_starter", "pinned_image"]
+
+HEADROOM_BYTES = 128 << 20
+"""Of a container's memory, for each slot beyond what its candidate may use."""
+HEADROOM_PROCESSES = 16
+
+StartAgent = Callable[[int, Sequence[Candidate]], Agent]
+"""Starts an agent with so many slots, for candidates such as these."""
+
+
+def pinned_image(info: RunInfo) -> Image | None:
+    """What the candidates of a run are run in."""
+    if info.image is None:
+        return None
+    return Image(info.image.name, info.image.reference, bytes.fromhex(info.image.digest))
+
+
+def agent_starter(info: RunInfo, sets: Sets) -> StartAgent:
+    """How agents are started in this run, ``sets`` being the dependencies of the wave.  Raises
+    nothing; what it returns raises as ``Agent`` does."""
+    runtime = RUNTIMES[info.runtime]()
+    image = pinned_image(info)
+
+    def start(slots: int, candidates: Sequence[Candidate]) -> Agent:
+        limits = [candidate.limits for candidate in candidates]
+        memory = max(limit.memory_bytes + limit.file_bytes for limit in limits) + HEADROOM_BYTES
+        processes = max(limit.processes for limit in limits) + HEADROOM_PROCESSES
+        spec = AgentSpec(
+            name=f"hpc-runner-{socket.gethostname()}-{os.getpid()}-{time.time_ns():x}",
+            slots=slots,
+            require_isolation=info.config.require_isolation,
+            memory_bytes=HEADROOM_BYTES + slots * memory,
+            processes=HEADROOM_PROCESSES + slots * processes,
+            python=info.config.python,
+            image=image,
+            mounts=mounts(candidates, sets),
+        )
+        return Agent(
+            runtime.command(spec), runtime.environment(), kill=lambda: runtime.kill(spec.name)
+        )
+
+    return start
