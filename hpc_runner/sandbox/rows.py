@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from hpc_runner.model import Candidate
+from hpc_runner.model import Candidate, Verdict
 from hpc_runner.results.store import ResultRow
 from hpc_runner.runinfo import RunInfo
 from hpc_runner.sandbox.client import Hello
 
-__all__ = ["result_row"]
+__all__ = ["condemn", "result_row"]
 
 
 def result_row(
@@ -57,6 +57,14 @@ def result_row(
         "agent_version": hello.agent,
         "started_at": datetime.fromtimestamp(answer["started_at"], UTC),
     }
+
+
+def condemn(answer: dict[str, Any]) -> None:
+    """``suspicious = fail``: what passed, but not beyond suspicion, hasn't passed."""
+    if answer["verdict"] == Verdict.ACCEPTED.value:
+        answer["verdict"] = Verdict.POLICY_VIOLATION.value
+        answer["error_type"] = "Suspicion"
+        answer["error_message"] = "; ".join(answer["suspicion"])[:500]
 
 
 def _text(value: object) -> str:

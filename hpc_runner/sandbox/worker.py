@@ -38,7 +38,7 @@ from hpc_runner.runinfo import RunInfo, read_info
 from hpc_runner.sandbox.client import Agent, Hello
 from hpc_runner.sandbox.dependencies import read_sets
 from hpc_runner.sandbox.preparation import Preparation, no_agent, unrun
-from hpc_runner.sandbox.rows import result_row
+from hpc_runner.sandbox.rows import condemn, result_row
 from hpc_runner.sandbox.starter import StartAgent, agent_starter, pinned_image
 
 __all__ = ["EXIT_STOPPED", "Worker", "main"]
@@ -374,14 +374,6 @@ class Worker:
                 "in_flight": self._in_flight(),
             },
         )
-
-
-def condemn(answer: dict[str, Any]) -> None:
-    """``suspicious = fail``: what passed, but not beyond suspicion, hasn't passed."""
-    if answer["verdict"] == Verdict.ACCEPTED.value:
-        answer["verdict"] = Verdict.POLICY_VIOLATION.value
-        answer["error_type"] = "Suspicion"
-        answer["error_message"] = "; ".join(answer["suspicion"])[:500]
 
 
 def _die_with(parent: int) -> None:
