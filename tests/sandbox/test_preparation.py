@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 from typing import Any
 
 from hpc_runner.config import PolicyConfig
 from hpc_runner.model import Candidate
 from hpc_runner.results.candidates import Checked
+from hpc_runner.sandbox.client import Agent
 from hpc_runner.sandbox.dependencies import ResolvedSet
+from hpc_runner.sandbox.docker import DockerRuntime
+from hpc_runner.sandbox.local import LocalRuntime
 from hpc_runner.sandbox.preparation import Preparation, mounts
-from hpc_runner.sandbox.spec import Image
+from hpc_runner.sandbox.spec import AgentSpec, Image, Runtime
 
 IMAGE = Image("python", "hpc-runner-python:0123456789ab", bytes(32))
 
@@ -79,3 +84,63 @@ def test_a_candidate_without_dependencies_is_told_nothing(tmp_path: Path) -> Non
     plain = candidate(env={"A": "1", "LD_PRELOAD": "x"})
     assert prepared(plain, sets=resolved(tmp_path)).request(plain) == {"env": {"A": "1"}}
     assert mounts([plain], resolved(tmp_path)) == ()
+
+
+# In the sandbox
+
+
+def executed(runtime: Runtime, image: Image | None, directory: Path, code: str) -> dict[str, Any]:
+    """The answer of an agent that was told of a directory of modules."""
+    name = f"hpc-runner-test-{os.getpid()}-{time.time_ns():x}"
+    spec = AgentSpec(name, 1, "limits", 1 << 30, 200, image=image, mounts=(directory,))
+    agent = Agent(
+        runtime.command(spec), runtime.environment(), kill=lambda: runtime.kill(spec.name)
+    )
+    needs, sets = candidate(code=code, dependencies=("a", "b")), resolved(directory)
+    given = prepared(needs, sets=sets, image=image).request(needs)
+    tests = {"kind": "expected_output", "stdout": "3", "checker": "trimmed", "tolerance": 0.0}
+    try:
+        agent.submit({"op": "run", "id": 1, "code": code, "tests": tests, **given})
+        (answer,) = agent.answers(30.0)
+    finally:
+        agent.close()
+    return answer
+
+
+CODE = """
+import os, tiny
+directory = os.path.dirname(tiny.__file__)
+for name in ("tiny.py", "new.py"):
+    try:
+        open(os.path.join(directory, name), "w")
+    except OSError:
+        continue
+    print("it could be written")
+print(tiny.three)
+"""
+
+
+def modules(where: Path) -> Path:
+    """A directory that stands for the cache's: readable for everybody, all the way."""
+    directory = where / "content"
+    directory.mkdir()
+    (directory / "tiny.py").write_text("three = 3\n")
+    for parent in (directory, *list(directory.parents)[:3]):
+        parent.chmod(0o755)
+    return directory
+
+
+def test_the_local_sandbox_shows_the_directory_and_keeps_it_from_harm(tmp_path: Path) -> None:
+    directory = modules(tmp_path)
+    answer = executed(LocalRuntime(), None, directory, CODE)
+    assert answer["verdict"] == "accepted", answer
+    assert (directory / "tiny.py").read_text() == "three = 3\n"
+
+
+def test_a_container_shows_the_directory_and_keeps_it_from_harm(
+    docker_engine: DockerRuntime, docker_image: Image, tmp_path: Path
+) -> None:
+    directory = modules(tmp_path)
+    answer = executed(docker_engine, docker_image, directory, CODE)
+    assert answer["verdict"] == "accepted", answer
+    assert (directory / "tiny.py").read_text() == "three = 3\n"
