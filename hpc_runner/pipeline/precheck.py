@@ -100,9 +100,9 @@ class Precheck:
         """What the user should know, a line each; names of variables, never values."""
         lines = []
         if self._candidates:
+            often = sorted(self._rules.items(), key=lambda item: (-item[1], item[0]))
             rules = ", ".join(
-                f"{rule} {RULES[rule].name} {count:,}"
-                for rule, count in self._rules.most_common(_NAMED)
+                f"{rule} {RULES[rule].name} {count:,}" for rule, count in often[:_NAMED]
             )
             more = ", ..." if len(self._rules) > _NAMED else ""
             lines.append(
