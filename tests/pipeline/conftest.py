@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from made_plans import Drive
 
 from hpc_runner.rundir import RunDir
 
 HERE = Path(__file__).parent
-Drive = Callable[..., "subprocess.Popen[str]"]
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -14,6 +15,9 @@ import pyarrow.parquet as pq
 from hpc_runner.config import RunConfig
 from hpc_runner.pipeline.plan import plan
 from hpc_runner.rundir import RunDir
+
+Drive = Callable[..., "subprocess.Popen[str]"]
+"""The fixture ``drive``: starts a coordinator."""
 
 
 def write_corpus(path: Path, programs: list[tuple[str, str]]) -> Path:

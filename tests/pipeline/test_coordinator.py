@@ -9,8 +9,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from conftest import Drive
-from made_plans import executions, planned, results, until
+from made_plans import Drive, executions, planned, results, until
 
 from hpc_runner.errors import RunError
 from hpc_runner.pipeline.coordinator import cancel
