@@ -58,7 +58,7 @@ STANDARD_TESTS: dict[str, dict[str, Any]] = {
     "add": {
         "kind": "assertions",
         "code": "def check(candidate):\n"
-        + "".join(f"    assert candidate({a}, {b}) == {sum}\n" for (a, b), sum in _CASES),
+        + "".join(f"    assert candidate({a}, {b}) == {total}\n" for (a, b), total in _CASES),
         "cases": ["check(add)"],
         "entry_point": "add",
     },
@@ -75,7 +75,7 @@ STANDARD_TESTS: dict[str, dict[str, Any]] = {
     "add calls": {
         "kind": "calls",
         "entry_point": "add",
-        "cases": [{"args": args, "kwargs": {}, "expected": sum} for args, sum in _CASES],
+        "cases": [{"args": args, "kwargs": {}, "expected": total} for args, total in _CASES],
     },
     "add unittest": {"kind": "unittest", "code": _UNITTEST},
     "sort": {

@@ -102,7 +102,9 @@ class Host:
             if (self.scratch / "canary").read_text() != "alive":
                 found.append("the canary is dead")
             for box in self.scratch.glob("hpc_runner-*"):
-                found += [f"{path} is left in the box" for path in box.iterdir()]
+                found += [f"{path} is left in the box" for path in box.iterdir() if not path.is_dir()]
+                # A directory for each slot, where they have no mounts of their own.
+                found += [f"{path} is left in the box" for path in box.glob("*/*")]
             found += [f"{path} is left" for path in marked(self.scratch)]
         return found
 
@@ -115,7 +117,9 @@ class Host:
 
 
 @contextlib.contextmanager
-def local(name: str, uid: int | None, *, namespaces: bool = True) -> Iterator[Host]:
+def local(
+    name: str, uid: int | None, *, namespaces: bool = True, slots: int = 1
+) -> Iterator[Host]:
     """The agent on this machine, as the user ``uid``."""
     if uid != os.getuid() and os.getuid() != 0:
         raise Unavailable("another user can only be taken by root")
@@ -133,7 +137,7 @@ def local(name: str, uid: int | None, *, namespaces: bool = True) -> Iterator[Ho
             os.chown(path, uid or 0, uid or 0)
         runtime = RUNTIMES["local"]()
         runtime._agent = agent_file  # type: ignore[attr-defined]
-        argv = runtime.command(spec(name))
+        argv = runtime.command(spec(name, slots=slots))
         if uid != os.getuid():
             argv = [
                 shutil.which("setpriv") or "/usr/bin/setpriv",
