@@ -72,7 +72,8 @@ class _Progress:
 class _Lane:
     """An agent and what it works on."""
 
-    capacity: int
+    slots: int
+    capacity: int  # executions handed to it: one more than its slots, so that none waits for us
     agent: Agent | None = None
     in_flight: dict[int, _Work] = field(default_factory=dict)
 
@@ -121,8 +122,9 @@ class Worker:
         self._deaths = 0
         self._stop = False
         self._next_beat = 0.0
-        count = self._config.slots if per_execution else 1
-        self._lanes = [_Lane(1 if per_execution else self._config.slots) for _ in range(count)]
+        slots = self._config.slots
+        alone, together = [_Lane(1, 1) for _ in range(slots)], [_Lane(slots, slots + 1)]
+        self._lanes = alone if per_execution else together
         self._selector = selectors.DefaultSelector()
         self._wake, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._selector.register(self._wake, selectors.EVENT_READ)
@@ -225,7 +227,7 @@ class Worker:
                 if lane.agent is None:
                     try:
                         lane.agent = self._start_agent(
-                            lane.capacity, [candidate for _, _, candidate in self._candidates]
+                            lane.slots, [candidate for _, _, candidate in self._candidates]
                         )
                     except IsolationError:
                         raise
