@@ -102,7 +102,9 @@ class Host:
             if (self.scratch / "canary").read_text() != "alive":
                 found.append("the canary is dead")
             for box in self.scratch.glob("hpc_runner-*"):
-                found += [f"{path} is left in the box" for path in box.iterdir() if not path.is_dir()]
+                found += [
+                    f"{path} is left in the box" for path in box.iterdir() if not path.is_dir()
+                ]
                 # A directory for each slot, where they have no mounts of their own.
                 found += [f"{path} is left in the box" for path in box.glob("*/*")]
             found += [f"{path} is left" for path in marked(self.scratch)]
@@ -117,9 +119,7 @@ class Host:
 
 
 @contextlib.contextmanager
-def local(
-    name: str, uid: int | None, *, namespaces: bool = True, slots: int = 1
-) -> Iterator[Host]:
+def local(name: str, uid: int | None, *, namespaces: bool = True, slots: int = 1) -> Iterator[Host]:
     """The agent on this machine, as the user ``uid``."""
     if uid != os.getuid() and os.getuid() != 0:
         raise Unavailable("another user can only be taken by root")
