@@ -50,6 +50,7 @@ class Host:
     _mounts: dict[int, str] = field(default_factory=dict)
     _descriptors: int = 0
     _children: int = 1
+    _marked: list[str] = field(default_factory=list)
 
     @property
     def level(self) -> str:
@@ -74,6 +75,7 @@ class Host:
 
     def remember(self) -> None:
         """Call when idle, after a first execution."""
+        self._marked = everywhere_marked()
         self._children = len(children(self.pid))
         self._descriptors = count_descriptors(self.pid)
         self._mounts = {pid: mounts(pid) for pid in children(self.pid)}
@@ -96,8 +98,7 @@ class Host:
                 found.append(f"the agent has {descriptors} descriptors, not {self._descriptors}")
         found += [f"socket {name} is left on the host" for name in unix_sockets(os.getpid())]
         found += [f"{line} is left" for line in sysv_objects(self.uids)]
-        for place in ("/tmp", "/var/tmp", "/dev/shm", "/run", "/"):  # noqa: S108
-            found += [f"{path} is left" for path in marked(Path(place))]
+        found += [f"{path} is left" for path in everywhere_marked() if path not in self._marked]
         if self.scratch is not None:
             if (self.scratch / "canary").read_text() != "alive":
                 found.append("the canary is dead")
@@ -304,6 +305,11 @@ def sysv_objects(uids: set[int]) -> list[str]:
         column = header.split().index("uid")
         found += [f"{kind} {line}" for line in lines if int(line.split()[column]) in uids]
     return found
+
+
+def everywhere_marked() -> list[str]:
+    places = ("/tmp", "/var/tmp", "/dev/shm", "/run", "/")  # noqa: S108
+    return [path for place in places for path in marked(Path(place))]
 
 
 def marked(place: Path) -> list[str]:

@@ -1,6 +1,6 @@
 # property: limits hold
 # tests: none
-# expect: output_limit
+# expect: output_limit | time_limit
 """Fills whatever pipe it finds with something that has no end."""
 
 import os
