@@ -101,9 +101,9 @@ def _flaky(summary: Summary) -> Table:
 
 def _errors(summary: Summary) -> Table:
     table = _table()
-    table.add_column("Candidates", justify="right")
+    table.add_column("Candidates", justify="right", no_wrap=True, min_width=10)
     table.add_column("Error", overflow="ellipsis", no_wrap=True)
-    table.add_column("For example", no_wrap=True)
+    table.add_column("For example", no_wrap=True, min_width=11)
     for error in summary.errors:
         message = " ".join(error.error_message.split())
         text = f"{error.error_type}: {message}" if message else error.error_type
