@@ -42,7 +42,7 @@ try:
 except RuntimeError:
     print("full", flush=True)
 """
-SECRET = "what-another-candidate-holds"
+HELD = "what-another-candidate-holds"
 SEARCHES = """\
 import ctypes, gc, os, re
 pattern = re.compile(b"what-another-candidate-hold[s]")
@@ -112,7 +112,7 @@ def test_a_new_zygote_knows_nothing_of_those_before(uid: int) -> None:
         pytest.skip("only root can be root")
     with hosts.local("again", uid) as host:
         for number in range(3):
-            host.run(program(f"# {SECRET}\n" * 50, number))
+            host.run(program(f"# {HELD}\n" * 50, number))
         (zygote,) = hosts.children(host.pid)
         os.kill(zygote, signal.SIGKILL)
         answer = host.run(program(SEARCHES, 0))
