@@ -7,7 +7,7 @@ BIN := .venv/bin
 IN := cd '$(ROOT)' && sh .ci/setup &&
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test hostile lint format bench lock docker-up docker-down clean
+.PHONY: help setup run test hostile fuzz lint format bench lock docker-up docker-down clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' '$(ROOT)/Makefile' | while read -r name what; do \
@@ -42,6 +42,9 @@ docker-up:  ## start a private Docker engine in build/docker (root)
 
 docker-down:  ## stop it and remove all that it left
 	@cd '$(ROOT)' && bash .ci/dockerd stop build/docker
+
+fuzz:  ## try every fuzz target for FUZZ_SECONDS (600) in all
+	@$(IN) $(BIN)/python tests/fuzz/run.py
 
 clean:  ## remove .venv, build/ and the caches of the tools
 	@cd '$(ROOT)' && rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache \
