@@ -26,7 +26,6 @@ holds and what it doesn't stands in docs/security.md.
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]
-import argparse
 import atexit
 import builtins
 import copy
@@ -36,6 +35,7 @@ import errno
 import fcntl
 import functools
 import gc
+import getopt
 import importlib
 import io
 import itertools
@@ -64,6 +64,9 @@ except ImportError:  # before Python 3.12
     from _sha256 import sha256  # type: ignore[import-not-found]
 # Not from hashlib: OpenSSL's pages would double what a fork costs.  For the same reason
 # neither threading nor random nor anything that imports them is loaded before a fork.
+
+CODE = sys._getframe().f_code
+"""This file, compiled."""
 
 AGENT_VERSION = "1"
 PROTOCOL = 1
@@ -1451,15 +1454,26 @@ def transmit(sock: socket.socket, message: Dict[str, Any], descriptors: Sequence
     sock.sendmsg([marshal.dumps(message)], ancillary)
 
 
-def become_zygote(plan: Optional[Plan], uid: int) -> NoReturn:
-    """Descriptor 3 is the supervisor, who sends the plan if there is none."""
+BOOT = (
+    "import marshal, os, sys\n"
+    "code = marshal.loads(os.pread(4, os.fstat(4).st_size, 0))\n"
+    "os.close(4)\n"
+    "exec(code, {'__name__': 'zygote', '__file__': sys.argv[1], '__builtins__': __builtins__})"
+)
+"""A zygote's program: this file as it was compiled for the supervisor.  To compile it again
+would cost time, and leave pages behind that each fork has to copy."""
+
+
+def become_zygote() -> NoReturn:
+    """Serves the supervisor at descriptor 3."""
     os.set_inheritable(3, False)
+    _close_from(4)
     sock = socket.socket(fileno=3)
     try:
-        if plan is None:
-            message, _ = receive(sock)
-            plan, uid = Plan.from_data(message["plan"]), message["uid"]
-        Zygote(sock, plan, uid).start()
+        for name in PRELOAD:
+            importlib.import_module(name)
+        message, _ = receive(sock)
+        Zygote(sock, Plan.from_data(message["plan"]), message["uid"]).start()
     except BaseException as error:
         transmit(sock, {"failed": str(error)})
     os._exit(1)
@@ -1514,6 +1528,8 @@ class Zygote:
         os.close(reader)
         os.close(writer)
         gc.collect()
+        if hasattr(_libc, "malloc_trim"):
+            _libc.malloc_trim(ctypes.c_size_t(0))  # what compiling this file has left behind
         gc.freeze()
         gc.disable()
         self._wake, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -2029,49 +2045,50 @@ class Slot:
 
     # -- the zygote
 
-    def start(self) -> None:
-        """Raises OSError with the reason when the plan can't be carried out here."""
+    def launch(self) -> None:
+        """Starts the zygote: a fresh interpreter, because this process has seen programs and
+        tests, and because a small process is forked faster.  ``await_zygote`` must follow."""
         mine, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        child = os.fork()
-        if not child:
+        code = memory_file(marshal.dumps(CODE))
+        self._child = os.fork()
+        if not self._child:
             try:
-                os.dup2(os.open("/dev/null", os.O_RDWR), 0)
-                os.dup2(0, 1)
-                os.dup2(its.fileno(), 3)
-                _close_from(4)
-                its.detach()
-                if self._supervisor.fed:
-                    # This process has seen programs and tests; the next ones must not inherit.
-                    argv = [sys.executable, "-I", "-B", os.path.abspath(__file__), "--zygote"]
-                    if os.access(argv[0], os.X_OK):
-                        os.execve(argv[0], argv, {})
-                    become_zygote(None, 0)  # an interpreter that this user could not start again
-                become_zygote(self._plan, self._uid)
+                arrange([os.open("/dev/null", os.O_RDWR), 2, 2, its.fileno(), code], -1)
+                if os.access(sys.executable, os.X_OK):
+                    argv = [sys.executable, "-I", "-B", "-c", BOOT, os.path.abspath(__file__)]
+                    os.execve(sys.executable, argv, {})
+                become_zygote()  # an interpreter that this user could not start again
             finally:
                 os._exit(1)
+        os.close(code)
         its.close()
-        mine.settimeout(30)
-        if self._supervisor.fed:
-            transmit(mine, {"plan": self._plan.as_data(), "uid": self._uid})
+        mine.settimeout(60)
+        self._sock = mine
+
+    def await_zygote(self) -> None:
+        """Raises OSError with the reason when the plan can't be carried out here."""
+        sock = self._sock
+        assert sock is not None
         try:
-            message, _ = receive(mine)
+            transmit(sock, {"plan": self._plan.as_data(), "uid": self._uid})
+            message, _ = receive(sock)
             if "pid" in message:
                 self._pid = message["pid"]
                 if self._plan.namespaces:
-                    os.waitpid(child, 0)
-                transmit(mine, {"go": True})
-                message, _ = receive(mine)
+                    os.waitpid(self._child, 0)
+                transmit(sock, {"go": True})
+                message, _ = receive(sock)
         except (EOFError, OSError) as error:
             message = {"failed": "the zygote didn't start: %s" % error}
         if "ready" not in message:
-            mine.close()
+            sock.close()
+            self._sock = None
             if not self._pid:
-                os.waitpid(child, 0)
+                os.waitpid(self._child, 0)
             self._reap()
             raise OSError(errno.EPERM, message.get("failed", "the zygote didn't start"))
-        mine.settimeout(None)
-        self._sock = mine
-        self._select.register(mine, select.EPOLLIN, self._on_zygote)
+        sock.settimeout(None)
+        self._select.register(sock, select.EPOLLIN, self._on_zygote)
 
     def _reap(self) -> None:
         if not self._pid:
@@ -2100,7 +2117,8 @@ class Slot:
     def restart(self) -> None:
         """After trouble: whatever of the slot is left dies with its zygote."""
         self.close()
-        self.start()
+        self.launch()
+        self.await_zygote()
 
     # -- one run
 
@@ -2536,7 +2554,6 @@ class Supervisor:
         self._idle: List[Slot] = []
         self._queue: List[Dict[str, Any]] = []
         self._input = bytearray()
-        self.fed = False  # with programs and tests
         self._output = os.dup(1)
         os.dup2(2, 1)
 
@@ -2545,8 +2562,9 @@ class Supervisor:
         reasons: List[str] = []
         for plan in plans:
             first = Slot(self, 0, plan)
+            first.launch()
             try:
-                first.start()
+                first.await_zygote()
             except OSError as error:
                 reasons.append(error.strerror or str(error))
                 continue
@@ -2554,7 +2572,9 @@ class Supervisor:
                 plan.missing["namespaces"] = reasons[0]
             self._slots = [first] + [Slot(self, i, plan) for i in range(1, self._count)]
             for slot in self._slots[1:]:
-                slot.start()
+                slot.launch()
+            for slot in self._slots[1:]:
+                slot.await_zygote()
             self._idle = list(self._slots)
             return plan
         raise OSError(errno.EPERM, "; ".join(reasons))
@@ -2607,7 +2627,6 @@ class Supervisor:
             self._open = False
             return
         self._input += data
-        self.fed = True
         if b"\n" not in data:
             return
         *lines, rest = bytes(self._input).split(b"\n")
@@ -2714,23 +2733,17 @@ def count_processes() -> int:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="agent.py", description="Runs and judges executions.")
-    parser.add_argument("--slots", type=int, default=1, help="executions at a time")
-    parser.add_argument("--require", choices=LEVELS, default="limits", help="least isolation")
-    parser.add_argument(
-        "--view", action="append", default=[], metavar="PATH", help="more that candidates may read"
-    )
-    parser.add_argument("--candidate", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--split", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--zygote", action="store_true", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.candidate:
+    # Not by argparse, which loads three libraries that each fork would pay for.
+    names = ["slots=", "require=", "view=", "candidate", "split"]
+    given, rest = getopt.getopt(sys.argv[1:], "", names)
+    options = dict(given)
+    slots, required = int(options.get("--slots", "1")), options.get("--require", "limits")
+    if rest or required not in LEVELS or slots < 1:
+        raise SystemExit("agent.py [--slots N] [--require limits|filtered|full] [--view PATH]...")
+    views = [value for name, value in given if name == "--view"]
+    if "--candidate" in options:
         make_streams()
-        enter_candidate(dict(os.environ), options.split)
-    for name in PRELOAD:
-        importlib.import_module(name)
-    if options.zygote:
-        become_zygote(None, 0)
+        enter_candidate(dict(os.environ), "--split" in options)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
     box = "%s/hpc_runner-%s" % (os.environ.get("TMPDIR", "/tmp"), os.urandom(8).hex())
@@ -2739,9 +2752,9 @@ def main() -> int:
     first_uid = (1 << 30) + 512 * os.getpid()
     if _works(lambda: os.setresuid(*3 * [first_uid])) is not None:
         first_uid = 60600  # in a container that has few users
-    supervisor = Supervisor(options.slots, first_uid)
+    supervisor = Supervisor(slots, first_uid)
     try:
-        plan = supervisor.open(make_plans(box, options.view, first_uid))
+        plan = supervisor.open(make_plans(box, views, first_uid))
         level = plan.level()
         hello = {
             "op": "hello",
@@ -2752,14 +2765,14 @@ def main() -> int:
             "kernel": platform.release(),
             "machine": platform.machine(),
             "host": platform.node(),
-            "slots": options.slots,
+            "slots": slots,
             "isolation": level,
             "mechanisms": sorted(plan.mechanisms),
             "missing": plan.missing,
         }
-        if LEVELS.index(level) < LEVELS.index(options.require):
+        if LEVELS.index(level) < LEVELS.index(required):
             hello["error"] = "isolation %s is required, but only %s can be had" % (
-                options.require, level,
+                required, level,
             )  # fmt: skip
             supervisor.say(hello)
             return 3
@@ -2773,3 +2786,5 @@ def main() -> int:
 
 if __name__ == "__main__":
     sys.exit(main())
+elif __name__ == "zygote":
+    become_zygote()
