@@ -85,33 +85,47 @@ def say(message: dict[str, Any]) -> None:
     print(json.dumps(message), flush=True)
 
 
+ZYGOTE = """
+import marshal, os, sys
+code = marshal.loads(os.pread(4, os.fstat(4).st_size, 0))
+os.close(4)
+agent = {"__name__": "agent", "__file__": sys.argv[1], "__builtins__": __builtins__}
+exec(code, agent)
+
+class Zygote(agent["Zygote"]):
+    def _rehearse(self):
+        if "pid" not in have:
+            self._own_pid_namespace = -1
+        if "namespaces" in have and "tmpfs" not in have:
+            agent["_mount"]("box", self._plan.box, "tmpfs", 0, "mode=755")
+        super()._rehearse()
+
+    def _make_box(self, size):
+        if "tmpfs" in have:
+            super()._make_box(size)
+            return
+        for name in ("work", "tmp", "shm"):
+            os.mkdir(self._plan.box + "/" + name, 0o1777)
+
+    def _clear_box(self):
+        if "tmpfs" in have:
+            super()._clear_box()
+            return
+        for name in os.listdir(self._plan.box):
+            agent["remove_tree"](self._plan.box + "/" + name)
+
+agent["Zygote"] = Zygote
+agent["become_zygote"]()
+"""
+"""What a slot's zygote runs instead of ``agent.BOOT``, after ``have``: the agent as it is, but
+for the layers that are left out."""
+
+
 def layered_agent(layer: str) -> NoReturn:
     """The product's agent under a plan that stops at ``layer``."""
     from hpc_runner.sandbox import agent
 
     have = PLANS[: PLANS.index(layer) + 1]
-
-    class Zygote(agent.Zygote):
-        def _rehearse(self) -> None:
-            if "pid" not in have:
-                self._own_pid_namespace = -1
-            if "namespaces" in have and "tmpfs" not in have:
-                agent._mount("box", self._plan.box, "tmpfs", 0, "mode=755")
-            super()._rehearse()
-
-        def _make_box(self, size: int) -> None:
-            if "tmpfs" in have:
-                super()._make_box(size)
-                return
-            for name in ("work", "tmp", "shm"):
-                os.mkdir(f"{self._plan.box}/{name}", 0o1777)  # noqa: PTH102
-
-        def _clear_box(self) -> None:
-            if "tmpfs" in have:
-                super()._clear_box()
-                return
-            for name in os.listdir(self._plan.box):  # noqa: PTH208
-                agent.remove_tree(f"{self._plan.box}/{name}")
 
     def make_plans(*arguments: Any) -> list[agent.Plan]:
         plans = complete(*arguments)
@@ -137,7 +151,7 @@ def layered_agent(layer: str) -> NoReturn:
         return [plan]
 
     complete = agent.make_plans
-    vars(agent).update(Zygote=Zygote, make_plans=make_plans)
+    vars(agent).update(BOOT=f"have = {have!r}\n{ZYGOTE}", make_plans=make_plans)
     sys.argv[1:] = ["--slots", "1"]
     sys.exit(agent.main())
 

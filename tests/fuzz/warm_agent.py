@@ -57,6 +57,10 @@ class WarmAgent:
         self._buffer = b""
         assert self._lines(1)[0]["op"] == "hello"
 
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
     def ask(self, data: bytes, answers: int = 1) -> list[dict[str, Any]]:
         """Sends ``data`` and a line end, and returns so many answers."""
         assert self._process.stdin
@@ -97,15 +101,15 @@ class WarmAgent:
 
 
 @contextlib.contextmanager
-def warm_agent() -> Iterator[_Renewed]:
-    renewed = _Renewed()
+def warm_agent() -> Iterator[Renewed]:
+    renewed = Renewed()
     try:
         yield renewed
     finally:
         renewed.close()
 
 
-class _Renewed:
+class Renewed:
     """A warm agent that is started anew after a failure, so that examples can be made smaller."""
 
     def __init__(self) -> None:
@@ -113,6 +117,8 @@ class _Renewed:
 
     @contextlib.contextmanager
     def use(self) -> Iterator[WarmAgent]:
+        if self._agent is not None and not self._agent.alive:
+            self.close()
         self._agent = self._agent or WarmAgent()
         try:
             yield self._agent
