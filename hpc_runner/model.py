@@ -37,6 +37,9 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
 
 
+_MOST_BYTES = 1 << 50
+
+
 class Limits(_Model):
     """What one execution may use.  Defaults come from ``agent.DEFAULT_LIMITS``."""
 
@@ -44,15 +47,17 @@ class Limits(_Model):
     """Seconds from start to end of each run of the program."""
     cpu_s: float = Field(default=DEFAULT_LIMITS["cpu_s"], ge=0, le=86_400)
     """Seconds of CPU over all processes of the execution; 0 means the wall limit."""
-    memory_bytes: int = Field(default=int(DEFAULT_LIMITS["memory_bytes"]), ge=16 << 20)
+    memory_bytes: int = Field(
+        default=int(DEFAULT_LIMITS["memory_bytes"]), ge=16 << 20, le=_MOST_BYTES
+    )
     """Resident memory over all processes of the execution."""
-    output_bytes: int = Field(default=int(DEFAULT_LIMITS["output_bytes"]), ge=1024)
+    output_bytes: int = Field(default=int(DEFAULT_LIMITS["output_bytes"]), ge=1024, le=_MOST_BYTES)
     """Bytes on stdout and on stderr, each; more is ``output_limit``."""
-    processes: int = Field(default=int(DEFAULT_LIMITS["processes"]), ge=1)
+    processes: int = Field(default=int(DEFAULT_LIMITS["processes"]), ge=1, le=1 << 20)
     """Processes and threads alive at once."""
-    file_bytes: int = Field(default=int(DEFAULT_LIMITS["file_bytes"]), ge=0)
+    file_bytes: int = Field(default=int(DEFAULT_LIMITS["file_bytes"]), ge=0, le=_MOST_BYTES)
     """Size of the private workspace, and of any single file in it."""
-    open_files: int = Field(default=int(DEFAULT_LIMITS["open_files"]), ge=16)
+    open_files: int = Field(default=int(DEFAULT_LIMITS["open_files"]), ge=16, le=1 << 20)
     """File descriptors per process."""
 
 

@@ -47,7 +47,14 @@ _TYPES = [
     for field in RESULTS
 ]  # fmt: skip
 _BINARY = tuple(field.name for field in RESULTS if pa.types.is_fixed_size_binary(field.type))
+_INTEGERS = tuple(
+    (field.name, 1 << (field.type.bit_width - 1))
+    for field in RESULTS
+    if pa.types.is_integer(field.type)
+)
 _DIGEST_BYTES = 32
+_EXACT = 1 << 53
+_TEST_TYPES = {"name": (str,), "outcome": (str,), "wall_s": (float,), "message": (str,)}
 
 
 def check_row(row: ResultRow) -> None:
@@ -59,9 +66,21 @@ def check_row(row: ResultRow) -> None:
         if not isinstance(row[name], types):
             expected = " or ".join(type_.__name__ for type_ in types)
             raise TypeError(f"result column {name!r}: expected {expected}, found {row[name]!r:.80}")
+        if float in types and isinstance(row[name], int) and abs(row[name]) > _EXACT:
+            raise ValueError(f"result column {name!r}: {row[name]!r:.80} is out of range")
     for name in _BINARY:
         if row[name] is not None and len(row[name]) != _DIGEST_BYTES:
             raise ValueError(f"result column {name!r}: expected 32 bytes, found {len(row[name])}")
+    for name, end in _INTEGERS:
+        if row[name] is not None and not -end <= row[name] < end:
+            raise ValueError(f"result column {name!r}: {row[name]!r:.80} is out of range")
+    for test in row["tests"]:
+        if not isinstance(test, dict) or test.keys() != _TEST_TYPES.keys():
+            raise TypeError(f"result column 'tests': found {test!r:.80}")
+        if not all(isinstance(test[name], types) for name, types in _TEST_TYPES.items()):
+            raise TypeError(f"result column 'tests': found {test!r:.80}")
+    if not all(isinstance(sign, str) for sign in row["suspicion"]):
+        raise TypeError(f"result column 'suspicion': found {row['suspicion']!r:.80}")
 
 
 def _plain(value: object) -> str | int:

@@ -116,6 +116,7 @@ RESULTS = _schema(
         ("environment_digest", _ID, True),  # of the image; null where there is none
         ("python", _NAME, False),
         ("host", _NAME, False),
+        ("node_speed", pa.float64(), True),  # Python's there, of the reference's; null: not run
         ("agent_version", _NAME, False),
         ("started_at", pa.timestamp("us", tz="UTC"), False),
     ],

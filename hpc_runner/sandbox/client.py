@@ -35,6 +35,8 @@ class Hello:
     mechanisms: tuple[str, ...]
     missing: Mapping[str, str]
     """Mechanism → why it can't be had here."""
+    speed: float | None = None
+    """How fast Python runs there, as a multiple of ``agent.REFERENCE_S``'s node."""
 
 
 class Agent:
@@ -167,6 +169,7 @@ class Agent:
             isolation=hello["isolation"],
             mechanisms=tuple(hello["mechanisms"]),
             missing=hello["missing"],
+            speed=hello.get("speed"),
         )
 
     def _send(self) -> None:

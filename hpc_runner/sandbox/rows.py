@@ -54,6 +54,7 @@ def result_row(
         "environment_digest": bytes.fromhex(info.image.digest) if info.image else None,
         "python": hello.python,
         "host": hello.host,
+        "node_speed": hello.speed,
         "agent_version": hello.agent,
         "started_at": datetime.fromtimestamp(answer["started_at"], UTC),
     }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -14,7 +16,7 @@ from hpc_runner.sandbox.preparation import Sets, mounts
 from hpc_runner.sandbox.runtimes import RUNTIMES
 from hpc_runner.sandbox.spec import AgentSpec, Image
 
-__all__ = ["StartAgent", "agent_starter", "pinned_image"]
+__all__ = ["StartAgent", "agent_starter", "die_with", "pinned_image"]
 
 HEADROOM_BYTES = 128 << 20
 """Of a container's memory, for each slot beyond what its candidate may use."""
@@ -56,3 +58,10 @@ def agent_starter(info: RunInfo, sets: Sets) -> StartAgent:
         )
 
     return start
+
+
+def die_with(parent: int) -> None:
+    """SIGTERM when ``parent`` dies, and now if it is dead already."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGTERM)

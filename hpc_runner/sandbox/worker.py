@@ -15,7 +15,6 @@ recorded as ``internal_error``.
 from __future__ import annotations
 
 import argparse
-import ctypes
 import os
 import selectors
 import signal
@@ -39,7 +38,7 @@ from hpc_runner.sandbox.client import Agent, Hello
 from hpc_runner.sandbox.dependencies import read_sets
 from hpc_runner.sandbox.preparation import Preparation, no_agent, unrun
 from hpc_runner.sandbox.rows import condemn, result_row
-from hpc_runner.sandbox.starter import StartAgent, agent_starter, pinned_image
+from hpc_runner.sandbox.starter import StartAgent, agent_starter, die_with, pinned_image
 
 __all__ = ["EXIT_STOPPED", "Worker", "main"]
 
@@ -322,7 +321,12 @@ class Worker:
         work = lane.in_flight.pop(answer.get("id") or 0, None)
         assert lane.agent is not None
         hello = lane.agent.hello
-        if work is None or answer.get("op") != "result":
+        if work is not None and answer.get("op") == "refused":
+            # Nothing that another agent would judge otherwise.
+            reason = str(answer.get("reason"))
+            answer = unrun(Verdict.INTERNAL_ERROR, "exit", "Refused", reason)
+            work.attempt = self._config.infrastructure_retries
+        elif work is None or answer.get("op") != "result":
             raise RuntimeFailure(f"the agent answered what was not asked: {str(answer)[:300]}")
         if self._per_execution:
             self._end(lane)
@@ -378,13 +382,6 @@ class Worker:
         )
 
 
-def _die_with(parent: int) -> None:
-    """SIGTERM when ``parent`` dies, and now if it is dead already."""
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
-    if os.getppid() != parent:
-        os.kill(os.getpid(), signal.SIGTERM)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m hpc_runner.sandbox.worker", description="Run one shard of a run."
@@ -408,7 +405,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
             signal.signal(number, lambda *_: worker.stop())
         if options.die_with_parent is not None:
-            _die_with(options.die_with_parent)
+            die_with(options.die_with_parent)
         return 0 if worker.run() else EXIT_STOPPED
     except HpcRunnerError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)

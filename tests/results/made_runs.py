@@ -67,6 +67,7 @@ def make_row(candidate_id: bytes, round_: int = 0, **columns: Any) -> ResultRow:
         "environment_digest": None,
         "python": "3.11.7",
         "host": "node1",
+        "node_speed": 1.0,
         "agent_version": "1",
         "started_at": START,
     }
