@@ -210,6 +210,16 @@ _NEW_NAMESPACE = (
 LAST_SYSCALL = 462  # newer system calls than were known when the list was made do not exist
 
 
+# fmt: off
+ATTRIBUTE_SYSCALLS: Dict[str, Tuple[int, int]] = {
+    "chmod": (90, -1), "fchmod": (91, 52), "fchmodat": (268, 53), "fchmodat2": (452, 452),
+    "chown": (92, -1), "fchown": (93, 55), "lchown": (94, -1), "fchownat": (260, 54),
+    "utime": (132, -1), "utimes": (235, -1), "futimesat": (261, -1), "utimensat": (280, 88),
+    "setxattr": (188, 5), "lsetxattr": (189, 6), "fsetxattr": (190, 7),
+    "removexattr": (197, 14), "lremovexattr": (198, 15), "fremovexattr": (199, 16),
+}
+"""What Landlock doesn't look at: refused to a program where it can see files of its user's."""
+# fmt: on
 ZYGOTE_NEEDS = ("mount", "umount2", "unshare", "setns")
 
 
@@ -265,6 +275,10 @@ def seccomp_programs(sockets: bool) -> Tuple[bytes, bytes]:
     for family in families:
         out += [(jump_eq, 0, 1, int(family)), (ret, 0, 0, allow)]
     out += [(ret, 0, 0, deny), (ret, 0, 0, allow)]
+    if not sockets:  # no namespaces: the files are the host's
+        for numbers in ATTRIBUTE_SYSCALLS.values():
+            if numbers[column] >= 0:
+                last += [(jump_eq, 0, 1, numbers[column]), (ret, 0, 0, deny)]
     last += [(ret, 0, 0, allow)]
 
     def assemble(instructions: List[Tuple[int, int, int, int]]) -> bytes:
@@ -342,8 +356,16 @@ class CandidateExit(BaseException):
     """The candidate ended, or asked to end, before the tests did."""
 
 
+def _in_one_process(name: str) -> Callable[..., Any]:
+    def refuse(self: Any, *_: Any) -> Any:
+        raise CannotCross("%s of a %s" % (name, object.__getattribute__(self, "_name")))
+
+    return refuse
+
+
 class Opaque:
-    """A candidate's object that is no plain data: equal to nothing but itself."""
+    """A candidate's object that is no plain data: equal to nothing but itself.  Any other use
+    needs the process that it lives in."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -355,6 +377,22 @@ class Opaque:
         if name.startswith("__"):
             raise AttributeError(name)
         raise CannotCross("attribute %r of a %s" % (name, self._name))
+
+    for _use in (
+        "call len iter next getitem setitem contains bool str int float index lt le gt ge add radd"
+        " sub rsub mul rmul truediv rtruediv floordiv mod pow neg abs round and or xor enter"
+    ).split():
+        locals()["__%s__" % _use] = _in_one_process(_use)
+
+
+class _Kept:
+    """Mixed into plain types for objects of their subclasses: the content crosses, the rest
+    needs the process that they live in."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise CannotCross("attribute %r of an object of its own" % name)
 
 
 _SCALARS = frozenset((type(None), bool, int, float, str))
@@ -396,7 +434,8 @@ def pack(value: Any, depth: int = 0) -> Any:
 def _pack_other(value: Any, kind: Any, depth: int) -> Any:
     for base in _BASES:
         if isinstance(value, base):
-            return pack(base(value), depth + 1)
+            content = pack(base(value), depth + 1)
+            return content if base is bytearray else {"t": "kept", "v": [base.__name__, content]}
     home, name = str(kind.__module__), str(kind.__name__)[:100]
     if (home, name) in _VALUES:
         return {"t": name, "v": [pack(part, depth + 1) for part in _VALUES[home, name][0](value)]}
@@ -429,6 +468,11 @@ _VALUES: Dict[Tuple[str, str], Tuple[Callable[[Any], Any], Callable[..., Any]]] 
         lambda v: [v.isoformat()], lambda text: _library("datetime").datetime.fromisoformat(text)
     ),
 }  # fmt: skip
+_KEPT: Dict[str, type] = {
+    base.__name__: type(base.__name__, (_Kept, base), {})
+    for base in _BASES
+    if base is not bytearray
+}
 _MAKERS = {name: make for (_, name), (_, make) in _VALUES.items()}
 
 
@@ -478,6 +522,8 @@ def _unpack_tagged(tag: str, body: List[Any]) -> Any:
         return complex(*map(float, items))
     if tag in _MAKERS:
         return _MAKERS[tag](*items)
+    if tag == "kept" and len(items) == 2 and items[0] in _KEPT:
+        return _KEPT[items[0]](items[1])
     raise ValueError("not plain data")
 
 
@@ -511,6 +557,10 @@ def update_in_place(old: Any, new: Any) -> None:
         old.update(new)
     elif isinstance(old, bytearray):
         old[:] = new
+    elif isinstance(old, tuple) and len(old) == len(new):
+        for mine, item in zip(old, new):
+            if type(mine) is type(item):
+                update_in_place(mine, item)
 
 
 def _any_digits(convert: Callable[[Any], Any], data: Any) -> Any:
@@ -1034,6 +1084,7 @@ def serve_calls(code: str, failure: Optional[Tuple[str, str]], channel: Channel)
             module = load_solution(code, SOLUTION)
         except BaseException as error:
             answer = {"load": [outcome_of(error).value, *describe(error)]}
+    values = Globals()
     while True:
         try:
             request = channel.receive()
@@ -1042,11 +1093,14 @@ def serve_calls(code: str, failure: Optional[Tuple[str, str]], channel: Channel)
         if module is None:
             reply = answer
         elif request[0] == "names":
-            reply = {
-                "names": {n: _kind(module.__dict__[n]) for n in request[1] if n in module.__dict__}
-            }
+            names = module.__dict__
+            reply = {"names": {name: _kind(names[name]) for name in request[1] if name in names}}
+            values.note(reply["names"])
         else:
             reply = _answer_call(module.__dict__, *request[1:])
+            changed = values.changed(module.__dict__)
+            if changed:
+                reply["globals"] = changed
         _flush()
         try:
             channel.send(reply)
@@ -1055,6 +1109,14 @@ def serve_calls(code: str, failure: Optional[Tuple[str, str]], channel: Channel)
 
 
 _FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType, type(functools.lru_cache(len)))
+
+
+def _builtin_base(kind: Any) -> Any:
+    return next(k for k in kind.__mro__ if getattr(builtins, k.__name__, None) is k)
+
+
+NAME_BYTES = 1 << 20
+"""A larger value of a name stays where it is."""
 
 
 def _kind(item: Any) -> Any:
@@ -1066,13 +1128,15 @@ def _kind(item: Any) -> Any:
         return ["class", home, item.__name__]
     if isinstance(item, _FUNCTIONS):
         return ["function"]
+    if isinstance(item, type) and issubclass(item, Exception):
+        return ["exception", item.__name__, _builtin_base(item).__name__]
     if hasattr(type(item), "__next__"):
         return ["other", "an iterator"]
     try:
         packed = pack(item)
     except CannotCross as error:
         return ["other", str(error)]
-    if _has_opaque(packed):
+    if _has_opaque(packed) or len(_any_digits(json.dumps, packed)) > NAME_BYTES:
         return ["other", "a %s" % type(item).__name__]
     return ["value", packed]
 
@@ -1081,30 +1145,57 @@ def _answer_call(
     names: Dict[str, Any], name: str, packed_args: Any, packed_kwargs: Any
 ) -> Dict[str, Any]:
     args, kwargs = unpack(packed_args), unpack(packed_kwargs)
+    reply: Dict[str, Any]
     try:
         result = entry_point(names, name)(*args, **kwargs)
-        reply = {"value": pack(result)}
+        same = [index for index, arg in enumerate(args) if arg is result]
+        if same and not isinstance(result, (int, str, float, bytes)):
+            reply = {"same": same[0]}
+        else:
+            reply = {"value": pack(result)}
     except CannotCross as error:
         return {"cannot": str(error)}
     except (SystemExit, KeyboardInterrupt) as error:
         return {"exit": describe(error)}
     except BaseException as error:
-        known = next(k for k in type(error).__mro__ if getattr(builtins, k.__name__, None) is k)
-        reply = {"raise": [known.__name__, type(error).__name__, _plain_args(error)]}
-    mutable = [
-        index for index, arg in enumerate(args) if isinstance(arg, (list, dict, set, bytearray))
+        known = _builtin_base(type(error)).__name__
+        reply = {"raise": [known, type(error).__name__, _plain_args(error)]}
+    places: List[Tuple[Any, Any, Any]] = [
+        (index, arg, packed_args[index]) for index, arg in enumerate(args)
     ]
-    changed = {}
-    for index in mutable:
-        try:
-            after = pack(args[index])
-        except CannotCross as error:
-            return {"cannot": "an argument that was changed: %s" % error}
-        if after != packed_args[index]:
-            changed[str(index)] = after
+    places += [(name, kwargs[name], before) for name, before in packed_kwargs["v"]]
+    changed = []
+    for place, arg, before in places:
+        if isinstance(arg, (list, dict, set, bytearray, tuple)):
+            try:
+                after = pack(arg)
+            except CannotCross as error:
+                return {"cannot": "an argument that was changed: %s" % error}
+            if after != before:
+                changed.append([place, after])
     if changed:
         reply["changed"] = changed
     return reply
+
+
+class Globals:
+    """The plain values of a candidate's that the tests name: calls may change them."""
+
+    def __init__(self) -> None:
+        self._known: Dict[str, Any] = {}
+
+    def note(self, kinds: Dict[str, Any]) -> None:
+        plain = {name: kind[1] for name, kind in kinds.items() if kind[0] == "value"}
+        self._known = {name: marshal.dumps(packed) for name, packed in plain.items()}
+
+    def changed(self, names: Dict[str, Any]) -> Dict[str, Any]:
+        """Name → packed value, for those that are not what they were."""
+        found = {}
+        for name, before in self._known.items():
+            kind = _kind(names.get(name))
+            if kind[0] == "value" and marshal.dumps(kind[1]) != before:
+                found[name], self._known[name] = kind[1], marshal.dumps(kind[1])
+        return found
 
 
 def _plain_args(error: BaseException) -> Any:
@@ -1130,6 +1221,8 @@ _NEEDS_ONE_PROCESS = re.compile(
 
 class Proxy:
     """A function of the candidate's, in the tests' process."""
+
+    __doc__ = property(lambda self: self.__getattr__("__doc__"))
 
     def __init__(self, judge: Judge, name: str) -> None:
         self.__dict__.update(_judge=judge, _name=name, __name__=name)
@@ -1178,6 +1271,8 @@ class Judge:
         self._channel = channel
         self._report = report
         self.fatal: Optional[BaseException] = None  # survives a test's bare "except:"
+        self._names: Dict[str, Any] = {}
+        self._exceptions: Dict[str, type] = {}
 
     def run(self, tests: Dict[str, Any], every: bool) -> None:
         source = "\n".join([tests.get("code", ""), *map(str, tests.get("cases", ()))])
@@ -1199,8 +1294,6 @@ class Judge:
                     verdict = Verdict.RUNTIME_ERROR
                 self._report.done(verdict, self._signature(answer["load"][1:]))
                 return
-            if "cannot" in answer:
-                raise CannotCross(str(answer["cannot"]))
             names = self._namespace(answer["names"], wanted, tests.get("entry_point"))
             ending = run_tests(tests, names, self.call, self._report, every)
             if isinstance(self.fatal, CannotCross):
@@ -1225,17 +1318,20 @@ class Judge:
     def _namespace(
         self, kinds: Dict[str, Any], wanted: Sequence[str], entry_point: Optional[str]
     ) -> Dict[str, Any]:
-        names: Dict[str, Any] = {"__name__": "tests"}
+        names = self._names
+        names["__name__"] = "tests"
         offered = [name for name in kinds if name in wanted]
         # The words that the tests are written in are not the candidate's to define, unless it
         # is one of them that is tested.
         own = [name for name in offered if not hasattr(builtins, name) or name == entry_point]
         for name in own or offered:
             kind = kinds[name]
-            if kind[0] == "function":
+            if kind[0] == "function" or name == entry_point:
                 names[name] = Proxy(self, name)
             elif kind[0] == "value":
                 names[name] = unpack(kind[1])
+            elif kind[0] == "exception":
+                names[name] = self._exception_class(kind[2], kind[1])
             elif kind[0] == "module" and kind[1] in SPLIT_MODULES:
                 names[name] = importlib.import_module(kind[1])
             elif kind[0] == "class" and kind[1] in SPLIT_MODULES:
@@ -1282,26 +1378,50 @@ class Judge:
             raise self._stop(CannotCross("an argument of %s: %s" % (name, error)))
         answer = self._ask(request)
         if "cannot" in answer:
-            raise self._stop(CannotCross("%s of %s" % (str(answer["cannot"])[:200], name)))
+            # No reason to believe it more than in its own process: it is equal to nothing.
+            self._report.send(
+                suspicion="a result that can't cross: %s" % str(answer["cannot"])[:100]
+            )
+            return Opaque("result that can't cross")
         if "exit" in answer:
             raise self._stop(CandidateExit("%s in %s" % (self._signature(answer["exit"])[0], name)))
-        for index, after in dict(answer.get("changed", {})).items():
-            mine, new = args[int(index)], unpack(after)
+        for place, after in list(answer.get("changed", ())):
+            mine, new = args[place] if type(place) is int else kwargs[place], unpack(after)
             if type(mine) is not type(new):
                 raise ValueError("not plain data")
             update_in_place(mine, new)
+        for global_name, packed in dict(answer.get("globals", {})).items():
+            self._update_global(global_name, unpack(packed))
         if "raise" in answer:
             raise self._exception(*answer["raise"])
+        if "same" in answer:
+            return args[answer["same"]]
         return unpack(answer["value"])
 
-    @staticmethod
-    def _exception(known: str, kind: str, args: Any) -> BaseException:
+    def _update_global(self, name: str, new: Any) -> None:
+        mine = self._names.get(name)
+        if isinstance(mine, (Proxy, type)) or name not in self._names:
+            return
+        if type(mine) is type(new) and isinstance(mine, (list, dict, set, bytearray)):
+            update_in_place(mine, new)
+        else:
+            self._names[name] = new
+
+    def _exception(self, known: str, kind: str, args: Any) -> BaseException:
+        error: BaseException = self._exception_class(known, kind)(*unpack(args))
+        return error
+
+    def _exception_class(self, known: str, kind: str) -> Any:
+        """The built-in exception, or one of the candidate's that is derived from it."""
         base = getattr(builtins, str(known), None)
         if not (isinstance(base, type) and issubclass(base, Exception)):
             raise ValueError("not an exception")
-        cls = base if kind == known else type(str(kind)[:100], (base,), {})
-        error: BaseException = cls(*unpack(args))
-        return error
+        if kind == known:
+            return base
+        name = str(kind)[:100]
+        if name not in self._exceptions:
+            self._exceptions[name] = type(name, (_Kept, base), {})
+        return self._exceptions[name]
 
 
 # ------------------------------------------------------------------------- locking in
@@ -1376,7 +1496,7 @@ def lock_in(plan: Plan, limits: List[Tuple[int, Tuple[int, int]]], uid: int, rul
         os.setgroups([])
         os.setresgid(uid, uid, uid)
         os.setresuid(uid, uid, uid)
-    elif plan.namespaces:
+    else:
         drop_capabilities()
     if ruleset >= 0:
         install_landlock(ruleset)
@@ -1660,7 +1780,12 @@ class Zygote:
             _unshare(CLONE_NEWPID)
         try:
             first = self._fork_first(request, descriptors, ends)
-            second = os.fork()
+            try:
+                second = os.fork()
+            except OSError as error:
+                if not ends or error.errno != errno.ENOMEM:
+                    raise
+                second = -1  # the judge has ended already, and its namespace with it
             if not second:
                 self._candidate(request, descriptors, ends)
         finally:
@@ -1756,7 +1881,7 @@ class Zygote:
         patience = None
         while True:
             for pid in (first, second):
-                if pid and pid not in ended:
+                if pid > 0 and pid not in ended:
                     reaped, status, usage = os.wait4(pid, os.WNOHANG)
                     if reaped:
                         ended[pid] = status, usage
@@ -1782,12 +1907,12 @@ class Zygote:
                 self._kill(first, second)
         self._kill(first, second)
         for pid in (first, second):
-            if pid and pid not in ended:
+            if pid > 0 and pid not in ended:
                 _, status, usage = os.wait4(pid, 0)
                 ended[pid] = status, usage
         if not self._plan.namespaces:
             end_descendants(os.getpid())
-        status, usage = ended[second]
+        status, usage = ended[second] if second > 0 else ended[first]
         first_usage = ended[first][1] if first else None
         return {
             "status": status,
@@ -1798,7 +1923,7 @@ class Zygote:
 
     def _kill(self, first: int, second: int) -> None:
         for pid in (first, second):
-            if pid:
+            if pid > 0:
                 try:
                     os.kill(pid, signal.SIGKILL)
                 except ProcessLookupError:
@@ -2047,6 +2172,8 @@ def check_request(request: Dict[str, Any]) -> None:
     for name, value in env.items():
         want(name, str, "env").encode("utf-8")
         want(value, str, "env.%s" % name).encode("utf-8")
+        if not name or "=" in name or "\0" in name + value:
+            raise ValueError("env: found %.60r" % name)
     if sum(len(name) + len(value) for name, value in env.items()) > ENV_BYTES:
         raise ValueError("env: more than %d bytes" % ENV_BYTES)
     for path in want(request.get("path") or [], list, "path"):
@@ -2103,6 +2230,7 @@ class Execution:
         self.exit_code: Optional[int] = None
         self.signal: Optional[int] = None
         self.error: Optional[Tuple[str, str]] = None
+        self.first_error: Optional[Tuple[str, str]] = None  # of a program's cases
         self.judge_reason: Optional[str] = None
         self.case = 0
         if self.kind == "stdio":
@@ -2308,6 +2436,7 @@ class Slot:
         self._deadline = self._begun + execution.limits["wall_s"]
         self._watched = False
         self._waited_s = 0.0
+        self._peak = 0
 
     def _on_pipe(self, name: str) -> bool:
         """Reads once.  False at the end, or when there is nothing now."""
@@ -2413,7 +2542,7 @@ class Slot:
                 self._watch_pipes()
             self._look_at_waiting(now)
             memory, cpu_s = usage_of(self._candidates())
-            execution.peak = max(execution.peak, memory)
+            self._peak = max(self._peak, memory)
             if memory > execution.limits["memory_bytes"]:
                 self._kill(Verdict.MEMORY_LIMIT)
             elif cpu_s > self._cpu_limit(execution):
@@ -2504,13 +2633,14 @@ class Slot:
         execution.wall_s += wall_s
         execution.cpu_s += ended["cpu_s"]
         execution.waited_s += self._waited_s
-        execution.peak = max(execution.peak, ended["peak_memory_bytes"])
+        self._peak = max(self._peak, ended["peak_memory_bytes"])
+        execution.peak = max(execution.peak, self._peak)
         status = ended["status"]
         execution.exit_code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else None
         execution.signal = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
         if (self._done is not None and execution.judge == "split") or self._reason is not None:
             execution.exit_code = execution.signal = None  # our doing
-        if not self._locked and self._reason is None:
+        if not self._locked and self._reason is None and self._inline is None:
             execution.error = ("SandboxError", normalise_message(execution.stderr.answer()["tail"]))
             self._answer(execution, Verdict.INTERNAL_ERROR)
             return
@@ -2518,6 +2648,8 @@ class Slot:
             if execution.wanted_judge == "auto":
                 execution.judge, execution.judge_reason = "inline", self._inline
                 execution.wall_s = execution.cpu_s = execution.waited_s = 0.0
+                execution.stdout, execution.stderr = Stream(), Stream()
+                execution.suspicion = []
                 self._run()
                 return
             # Not judged by less than what was asked for.
@@ -2546,13 +2678,14 @@ class Slot:
     def _limit_reached(self, execution: Execution, ended: Dict[str, Any]) -> Optional[Verdict]:
         if self._reason is not None:
             return self._reason
-        if execution.peak > execution.limits["memory_bytes"]:
+        if self._peak > execution.limits["memory_bytes"]:
             return Verdict.MEMORY_LIMIT
         if execution.signal == signal.SIGXCPU or ended["cpu_s"] > self._cpu_limit(execution):
             return Verdict.TIME_LIMIT
         return None
 
     def _program_verdict(self, execution: Execution) -> Verdict:
+        execution.error = None
         expected = execution.cases[execution.case][1]
         if self._died is not None and execution.exit_code == 1:
             phase, kind, message = self._died
@@ -2580,6 +2713,11 @@ class Slot:
 
     def _finish_case(self, execution: Execution, verdict: Verdict, wall_s: float) -> None:
         message = "" if verdict is Verdict.ACCEPTED else ": ".join(execution.error or ())
+        failed_before = any(outcome[1] != "accepted" for outcome in execution.outcomes)
+        if failed_before:
+            execution.error = execution.first_error
+        elif verdict is not Verdict.ACCEPTED:
+            execution.first_error = execution.error
         execution.outcomes.append([str(execution.case), verdict.value, wall_s, message])
         execution.case += 1
         failed = verdict is not Verdict.ACCEPTED
