@@ -151,7 +151,11 @@ class Agent:
             self.abort()
             raise RuntimeFailure(f"the agent said nothing for {start_s:.0f} s{self._said()}")
         hello = first[0]
-        if hello.get("op") != "hello" or hello.get("protocol") != PROTOCOL:
+        if (
+            type(hello) is not dict
+            or hello.get("op") != "hello"
+            or hello.get("protocol") != PROTOCOL
+        ):
             self.abort()
             raise RuntimeFailure(
                 f"this is not an agent of protocol {PROTOCOL}: it said {str(hello)[:200]}"
@@ -160,6 +164,14 @@ class Agent:
             self.close()
             reasons = "; ".join(f"{name}: {why}" for name, why in hello["missing"].items())
             raise IsolationError(f"{hello['error']} ({reasons or 'no reason given'})")
+        try:
+            return self._understand(hello)
+        except KeyError as error:
+            self.abort()
+            raise RuntimeFailure(f"this is not an agent: its hello lacks {error}") from error
+
+    @staticmethod
+    def _understand(hello: dict[str, Any]) -> Hello:
         return Hello(
             agent=hello["agent"],
             python=hello["python"],

@@ -23,7 +23,6 @@ import sys
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +30,14 @@ from hpc_runner.errors import HpcRunnerError, IsolationError, RuntimeFailure
 from hpc_runner.model import Verdict
 from hpc_runner.results.candidates import read_checked
 from hpc_runner.results.store import ShardStore, read_shard, write_heartbeat
-from hpc_runner.results.vote import Tally, certain_rounds
+from hpc_runner.results.vote import certain_rounds
 from hpc_runner.rundir import RunDir
 from hpc_runner.runinfo import RunInfo, read_info
-from hpc_runner.sandbox.client import Agent, Hello
+from hpc_runner.sandbox.client import Hello
 from hpc_runner.sandbox.dependencies import read_sets
 from hpc_runner.sandbox.preparation import Preparation, no_agent, unrun
 from hpc_runner.sandbox.rows import condemn, result_row
+from hpc_runner.sandbox.shardwork import Lane, Progress, Work
 from hpc_runner.sandbox.starter import StartAgent, agent_starter, die_with, pinned_image
 
 __all__ = ["EXIT_STOPPED", "Worker", "main"]
@@ -46,35 +46,6 @@ EXIT_STOPPED = 3
 HEARTBEAT_S = 1.0
 AGENT_DEATHS = 5
 """In a row, without a result in between: then the runtime is at fault, not a candidate."""
-
-
-@dataclass
-class _Work:
-    """One execution to be done."""
-
-    index: int  # of the candidate in the shard
-    round: int
-    attempt: int = 0
-
-
-class _Progress:
-    """Where a candidate stands."""
-
-    def __init__(self, rounds: int, threshold: float, judge: str) -> None:
-        self.tally = Tally(rounds, threshold)
-        self.next_round = 0
-        self.pending = 0  # executions queued or in flight
-        self.judge = judge
-
-
-@dataclass
-class _Lane:
-    """An agent and what it works on."""
-
-    slots: int
-    capacity: int  # executions handed to it: one more than its slots, so that none waits for us
-    agent: Agent | None = None
-    in_flight: dict[int, _Work] = field(default_factory=dict)
 
 
 class Worker:
@@ -110,19 +81,18 @@ class Worker:
         self._writer = f"{socket.gethostname()}-{os.getpid()}-{time.time_ns():x}"
         self._store = ShardStore(run, wave, shard, writer=self._writer)
         rounds, threshold = self._config.rounds, self._config.consensus_threshold
-        self._progress = [
-            _Progress(rounds, threshold, self._config.judge) for _ in self._candidates
-        ]
-        self._todo: deque[_Work] = deque()
-        self._alone: deque[_Work] = deque()
+        self._progress = [Progress(rounds, threshold, self._config.judge) for _ in self._candidates]
+        self._todo: deque[Work] = deque()
+        self._alone: deque[Work] = deque()
         self._verdicts: Counter[str] = Counter()
         self._done = 0
         self._next_id = 0
         self._deaths = 0
+        self._suspects: set[int] = set()  # candidates in flight when an agent died
         self._stop = False
         self._next_beat = 0.0
         slots = self._config.slots
-        alone, together = [_Lane(1, 1) for _ in range(slots)], [_Lane(slots, slots + 1)]
+        alone, together = [Lane(1, 1) for _ in range(slots)], [Lane(slots, slots + 1)]
         self._lanes = alone if per_execution else together
         self._selector = selectors.DefaultSelector()
         self._wake, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -175,7 +145,7 @@ class Worker:
             self._done += config.rounds - 1
             if (i, 0) not in known:
                 self._progress[i].pending += 1
-                self._keep(_Work(i, 0), no_agent(), answer)
+                self._keep(Work(i, 0), no_agent(), answer)
         certain = config.rounds
         if config.early_stop:
             certain = certain_rounds(config.rounds, config.consensus_threshold)
@@ -194,7 +164,7 @@ class Worker:
 
     def _queue(self, index: int, round_: int) -> None:
         self._progress[index].pending += 1
-        self._todo.append(_Work(index, round_))
+        self._todo.append(Work(index, round_))
 
     def _go_on(self, index: int) -> None:
         """All that was queued for a candidate is done: one more round, unless it can't matter."""
@@ -235,6 +205,8 @@ class Worker:
                         self._died()
                         continue
                     self._selector.register(lane.agent, selectors.EVENT_READ, lane)
+                if not lane.in_flight:
+                    lane.heard = time.monotonic()
                 self._next_id += 1
                 lane.in_flight[self._next_id] = work
                 try:
@@ -242,7 +214,7 @@ class Worker:
                 except RuntimeFailure as failure:
                     self._lost(lane, failure)
 
-    def _next(self) -> _Work | None:
+    def _next(self) -> Work | None:
         """The next execution; one that is suspected of killing agents only when it is alone."""
         if self._todo:
             return self._todo.popleft()
@@ -250,7 +222,7 @@ class Worker:
             return self._alone.popleft()
         return None
 
-    def _request(self, identity: int, work: _Work) -> dict[str, Any]:
+    def _request(self, identity: int, work: Work) -> dict[str, Any]:
         candidate = self._candidates[work.index][2]
         return {
             "op": "run",
@@ -277,10 +249,14 @@ class Worker:
             except RuntimeFailure as failure:
                 self._lost(lane, failure)
                 continue
+            lane.heard = time.monotonic()
             for answer in answers:
                 self._receive(lane, answer)
+        for lane in self._lanes:
+            if lane.silent(self._candidates):
+                self._lost(lane, RuntimeFailure("the agent doesn't answer any more"))
 
-    def _lost(self, lane: _Lane, failure: RuntimeFailure) -> None:
+    def _lost(self, lane: Lane, failure: RuntimeFailure) -> None:
         """The agent is gone: what it worked on is tried again elsewhere."""
         print(f"agent lost: {failure}", file=sys.stderr)
         works = list(lane.in_flight.values())
@@ -289,7 +265,9 @@ class Worker:
         self._end(lane, by_force=True)
         for work in works:
             self._again(work, hello, str(failure))
-        if not all(work.attempt for work in works):  # suspects explain their agent's death
+        news = {work.index for work in works} - self._suspects
+        self._suspects |= news
+        if news:  # those that were there before explain their agent's death
             self._died()
 
     def _died(self) -> None:
@@ -297,15 +275,15 @@ class Worker:
         if self._deaths >= AGENT_DEATHS:
             raise RuntimeFailure(f"{self._deaths} agents in a row died without a result")
 
-    def _again(self, work: _Work, hello: Hello, reason: str) -> None:
+    def _again(self, work: Work, hello: Hello, reason: str) -> None:
         if work.attempt >= self._config.infrastructure_retries:
             answer = unrun(Verdict.INTERNAL_ERROR, "exit", "RuntimeFailure", reason)
             self._keep(work, hello, answer)
             return
         queue = self._todo if work.attempt == 0 else self._alone
-        queue.append(_Work(work.index, work.round, work.attempt + 1))
+        queue.append(Work(work.index, work.round, work.attempt + 1))
 
-    def _end(self, lane: _Lane, *, by_force: bool = False) -> None:
+    def _end(self, lane: Lane, *, by_force: bool = False) -> None:
         if lane.agent is not None:
             self._selector.unregister(lane.agent)
             if by_force or lane.in_flight:
@@ -317,7 +295,7 @@ class Worker:
 
     # -- results
 
-    def _receive(self, lane: _Lane, answer: dict[str, Any]) -> None:
+    def _receive(self, lane: Lane, answer: dict[str, Any]) -> None:
         work = lane.in_flight.pop(answer.get("id") or 0, None)
         assert lane.agent is not None
         hello = lane.agent.hello
@@ -347,7 +325,7 @@ class Worker:
             condemn(answer)
         self._keep(work, hello, answer)
 
-    def _keep(self, work: _Work, hello: Hello, answer: dict[str, Any]) -> None:
+    def _keep(self, work: Work, hello: Hello, answer: dict[str, Any]) -> None:
         candidate_id, _, candidate = self._candidates[work.index]
         _, wave, shard = self._where
         row = result_row(self._info, hello, candidate, answer)

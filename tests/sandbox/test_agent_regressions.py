@@ -25,9 +25,6 @@ from agents import (
     without_namespaces,
 )
 
-# What still stands; whoever mends one takes its mark away.
-standing = pytest.mark.xfail(reason="stands in the agent", strict=False)
-
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
@@ -82,12 +79,7 @@ SAME = {
 }
 
 
-STANDING = set(SAME) - {"a constant of a class of the library"}
-
-
-@pytest.mark.parametrize(
-    "what", [pytest.param(what, marks=standing) if what in STANDING else what for what in SAME]
-)
+@pytest.mark.parametrize("what", SAME)
 def test_right_programs_are_right_for_both_judges(sandbox: Sandbox, what: str) -> None:
     code, test = SAME[what]
     found = {}
@@ -97,7 +89,6 @@ def test_right_programs_are_right_for_both_judges(sandbox: Sandbox, what: str) -
     assert found == {"auto": ("accepted", None), "inline": ("accepted", None)}
 
 
-@standing
 def test_an_exception_of_its_own_in_unittest(sandbox: Sandbox) -> None:
     tests = unittests("def test(self):\n    with self.assertRaises(E): f()")
     assert sandbox.run(RAISES, tests)["verdict"] == "accepted"
@@ -121,7 +112,6 @@ def test_no_tests_are_no_pass(sandbox: Sandbox, judge: str) -> None:
     assert sandbox.run("def f(): pass", tests, judge=judge)["verdict"] != "accepted"
 
 
-@standing
 def test_tests_that_need_one_process_find_it_however_busy_the_machine_is() -> None:
     test = assertions("import random\nrandom.seed(1)\na = f()\nrandom.seed(1)\nassert f() == a")
     code = "import random\ndef f(): return random.random()"
@@ -130,7 +120,6 @@ def test_tests_that_need_one_process_find_it_however_busy_the_machine_is() -> No
     assert Counter(answer["verdict"] for answer in answers) == {"accepted": 200}
 
 
-@standing
 def test_output_is_of_the_run_that_was_judged(sandbox: Sandbox) -> None:
     code, tests = "print('x')\ndef f(g): return g(1)", assertions("assert f(abs) == 1")
     auto = sandbox.run(code, tests)
@@ -140,7 +129,6 @@ def test_output_is_of_the_run_that_was_judged(sandbox: Sandbox) -> None:
     assert auto["stdout"]["bytes"] == 2
 
 
-@standing
 def test_a_case_is_not_blamed_for_the_one_before(sandbox: Sandbox) -> None:
     code = (
         "x = input()\nif x == 'big': len(b'm' * (200 << 20))\n"
@@ -216,7 +204,6 @@ def test_odd_requests_are_judged_or_refused(odd: Request) -> None:
         assert sandbox.run("print(1)")["verdict"] == "accepted"
 
 
-@standing
 @pytest.mark.parametrize("bad", BAD_REQUESTS, ids=short)
 def test_bad_requests_are_refused(bad: Request) -> None:
     with opened() as sandbox:
@@ -270,7 +257,6 @@ def test_files_beside_the_workspace_harm_nobody() -> None:
             assert sandbox.run(code)["verdict"] == "accepted"
 
 
-@standing
 def test_without_namespaces_the_hosts_files_keep_their_modes() -> None:
     top = Path(
         tempfile.mkdtemp(prefix="agents-of-tests-", dir="/opt" if os.access("/opt", 2) else None)
@@ -304,7 +290,6 @@ def test_without_namespaces_the_hosts_files_keep_their_modes() -> None:
         shutil.rmtree(top)
 
 
-@standing
 def test_without_namespaces_a_program_of_root_has_no_capabilities() -> None:
     if os.geteuid() != 0:
         pytest.skip("an ordinary user has none to lose")

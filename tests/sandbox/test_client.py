@@ -194,3 +194,9 @@ def test_the_agent_is_given_its_environment_and_no_other(
     [seen] = agent.answers(30)
     assert {"PATH"} <= set(seen) <= {"PATH", "LC_CTYPE"}
     agent.close()
+
+
+@pytest.mark.parametrize("said", ["5", "[]", '{"op": "hello", "protocol": 1}'])
+def test_json_that_is_no_hello(tmp_path: Path, said: str) -> None:
+    message = failure(program(tmp_path, f"print({said!r}, flush=True)\nsys.stdin.read()"))
+    assert "this is not an agent" in message

@@ -147,7 +147,6 @@ def test_stopping_before_anything_ran_leaves_nothing_half_done(tmp_path: Path) -
     assert work(run, Agents(tmp_path))
 
 
-@pytest.mark.xfail(strict=False, reason="five deaths in a row are taken for a broken runtime")
 def test_killers_at_the_end_of_a_shard_do_not_fail_it(tmp_path: Path) -> None:
     run = planned(tmp_path, [GOOD, KILLER, KILLER + "#"], rounds=3)
     assert work(run, Agents(tmp_path))

@@ -1,0 +1,62 @@
+"""What a worker keeps in mind of its candidates and agents."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from hpc_runner.model import Candidate, Stdio
+from hpc_runner.results.candidates import Row
+from hpc_runner.results.vote import Tally
+from hpc_runner.sandbox.agent import STRETCH
+from hpc_runner.sandbox.client import Agent
+
+__all__ = ["Lane", "Progress", "Work"]
+
+SILENCE_S = 60.0
+"""Beyond all that an execution may take: then its agent hangs."""
+
+
+@dataclass
+class Work:
+    """One execution to be done."""
+
+    index: int  # of the candidate in the shard
+    round: int
+    attempt: int = 0
+
+
+class Progress:
+    """Where a candidate stands."""
+
+    def __init__(self, rounds: int, threshold: float, judge: str) -> None:
+        self.tally = Tally(rounds, threshold)
+        self.next_round = 0
+        self.pending = 0  # executions queued or in flight
+        self.judge = judge
+
+
+@dataclass
+class Lane:
+    """An agent and what it works on."""
+
+    slots: int
+    capacity: int  # executions handed to it: one more than its slots, so that none waits for us
+    agent: Agent | None = None
+    in_flight: dict[int, Work] = field(default_factory=dict)
+    heard: float = 0.0  # time.monotonic() of its last answer, or of the first request since
+
+    def silent(self, rows: Sequence[Row]) -> bool:
+        """It has said nothing for longer than what it works on can take."""
+        if not self.in_flight or time.monotonic() - self.heard < SILENCE_S:
+            return False
+        longest = max(longest_s(rows[work.index][2]) for work in self.in_flight.values())
+        return time.monotonic() - self.heard > SILENCE_S + longest
+
+
+def longest_s(candidate: Candidate) -> float:
+    """Seconds that an execution can take: each run to the end of its stretched limit, and the
+    tests a second time when they turn out to need the candidate's own process."""
+    runs = len(candidate.tests.cases) if isinstance(candidate.tests, Stdio) else 2
+    return runs * STRETCH * candidate.limits.wall_s
