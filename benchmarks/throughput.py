@@ -105,8 +105,9 @@ def human_eval_python() -> Path | None:
 class Agents:
     """hpc_runner's agents without the rest of it: a process per worker, one shared queue."""
 
-    def __init__(self, corpus: Path, count: int, workers: int) -> None:
-        self._requests = [request(sample) for sample in open_corpus([corpus])][:count]
+    def __init__(self, corpus: Path, count: int, workers: int, judge: str) -> None:
+        samples = open_corpus([corpus])
+        self._requests = [{**request(sample), "judge": judge} for sample in samples][:count]
         runtime = LocalRuntime()
         self._agents = []
         for number in range(workers):
@@ -136,7 +137,6 @@ def request(sample: object) -> dict[str, Any]:
         "tests": candidate.tests.model_dump(mode="json"),
         "limits": candidate.limits.model_dump(mode="json"),
         "env": {},
-        "judge": "auto",
         "every": False,
         "fresh": False,
     }
@@ -240,10 +240,12 @@ def prepare(
     programs = scratch / "programs.json"
     programs.write_text(json.dumps([program(row) for row in rows]))
     floor = [sys.executable, "-I", str(HERE / "bare_fork.py"), str(programs), str(workers)]
-    ours = Agents(corpus, count, workers)
+    ours = Agents(corpus, count, workers, "split")
+    inline = Agents(corpus, count, workers, "inline")
     harnesses = [
         Harness("bare fork", "none", count, Server(floor)),
-        Harness("agent", ours.isolation, count, ours),
+        Harness("agent, inline", inline.isolation, count, inline),
+        Harness("agent, split", ours.isolation, count, ours),
         Harness(
             "hpc-runner run",
             ours.isolation,

@@ -45,7 +45,7 @@ __all__ = ["Counts", "corpus_digest", "lay_out", "plan", "shard_size"]
 
 MOST_PER_SHARD = 2000
 """Candidates: what a worker may have to repeat or hold stays small."""
-LEAST_EXECUTIONS = 100
+LEAST_EXECUTIONS = 1000
 """Per shard, as long as every worker has one: starting a worker has to pay."""
 SHARD_BYTES = 32 << 20
 """A shard ends early when its programs and tests reach this size; a worker holds one shard."""
