@@ -89,7 +89,7 @@ def readable(path: Path) -> Iterator[None]:
 
     try:
         yield
-    except (OSError, EOFError, zlib.error, pa.ArrowException) as error:
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError, pa.ArrowException) as error:
         raise CorpusError(
             f"{path}: can't be read as {suffix_of(path) or 'a file'}: {error}"
         ) from error

@@ -23,6 +23,9 @@ def render_summary(summary: Summary) -> RenderableType:
     if summary.flaky_candidates:
         parts += ["", Text("Flaky: the executions of these candidates disagree", "bold")]
         parts.append(_flaky(summary))
+    if summary.suspicions:
+        parts += ["", Text("Signs of tampering", "bold")]
+        parts.append(_suspicions(summary))
     if summary.errors:
         parts += ["", Text("Most frequent errors", "bold"), _errors(summary)]
     if summary.rejected_reasons:
@@ -43,7 +46,7 @@ def _head(summary: Summary) -> Iterable[RenderableType]:
     yield Text(
         f"{summary.runtime} runtime, {', '.join(summary.isolation) or 'unknown'} isolation, "
         f"{', '.join(summary.environments)}, "
-        f"judged {', '.join(summary.judges) or 'nothing'}"
+        f"judged {_judges(summary)}"
     )
     if not summary.complete:
         yield Text("This run is not complete: `hpc-runner resume` goes on with it.", "bold yellow")
@@ -76,6 +79,26 @@ def _passing(summary: Summary) -> str:
     return line
 
 
+def _judges(summary: Summary) -> str:
+    """How, and where there are several ways, which share of the executions."""
+    if len(summary.judges) < 2:
+        return ", ".join(summary.judges) or "nothing"
+    whole = sum(summary.judges.values())
+    return ", ".join(f"{name} {percent(n, whole)}" for name, n in summary.judges.items())
+
+
+def _suspicions(summary: Summary) -> Table:
+    table = _table()
+    table.add_column("Candidates", justify="right", no_wrap=True, min_width=10)
+    table.add_column("Accepted", justify="right", no_wrap=True, min_width=8)
+    table.add_column("Sign", overflow="ellipsis", no_wrap=True, max_width=36)
+    table.add_column("For example", overflow="ellipsis", no_wrap=True, max_width=20)
+    for item in summary.suspicions:
+        counts = f"{item.candidates:,}", f"{item.accepted:,}"
+        table.add_row(*counts, Text(item.sign), Text(item.task_id))
+    return table
+
+
 def _notes(summary: Summary) -> Iterable[RenderableType]:
     yield Text(
         f"Flaky {summary.flaky:,}, without consensus {summary.no_consensus:,}, "
@@ -102,8 +125,8 @@ def _flaky(summary: Summary) -> Table:
 def _errors(summary: Summary) -> Table:
     table = _table()
     table.add_column("Candidates", justify="right", no_wrap=True, min_width=10)
-    table.add_column("Error", overflow="ellipsis", no_wrap=True)
-    table.add_column("For example", no_wrap=True, min_width=11)
+    table.add_column("Error", overflow="ellipsis", no_wrap=True, max_width=46)
+    table.add_column("For example", overflow="ellipsis", no_wrap=True, max_width=20)
     for error in summary.errors:
         message = " ".join(error.error_message.split())
         text = f"{error.error_type}: {message}" if message else error.error_type

@@ -63,7 +63,7 @@ def check_row(row: ResultRow) -> None:
         missing, unknown = sorted(_NAMES - row.keys()), sorted(row.keys() - _NAMES)
         raise ValueError(f"a result row has every column: missing {missing}, unknown {unknown}")
     for name, types in _TYPES:
-        if not isinstance(row[name], types):
+        if not isinstance(row[name], types) or isinstance(row[name], bool):
             expected = " or ".join(type_.__name__ for type_ in types)
             raise TypeError(f"result column {name!r}: expected {expected}, found {row[name]!r:.80}")
         if float in types and isinstance(row[name], int) and abs(row[name]) > _EXACT:

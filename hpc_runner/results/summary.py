@@ -44,6 +44,17 @@ class ErrorSignature(_Model):
     """One of the tasks where it occurred: the first in the order of the corpus."""
 
 
+class Suspicion(_Model):
+    """A sign of tampering."""
+
+    sign: str
+    candidates: int
+    accepted: int
+    """Of these candidates, so many are accepted all the same."""
+    task_id: str
+    """One of the tasks where it was seen."""
+
+
 class FlakyCandidate(_Model):
     """A candidate whose judged executions disagree."""
 
@@ -122,6 +133,8 @@ class Summary(_Model):
 
     errors: tuple[ErrorSignature, ...] = Field(max_length=_ERRORS)
     """The most frequent ones of candidates that failed."""
+    suspicions: tuple[Suspicion, ...] = Field(max_length=_LISTED)
+    """The most frequent signs of tampering."""
     flaky_candidates: tuple[FlakyCandidate, ...] = Field(max_length=_LISTED)
     """The first ones in the order of the corpus."""
     paths: dict[str, str]
@@ -165,6 +178,7 @@ def summarise(run: RunDir, *, memory_limit: str = "512MB") -> Summary:
             candidate_verdicts=_ordered(connection.execute(_CANDIDATE_VERDICTS).fetchall()),
             pass_at=pass_at(connection.execute(_CORRECT).fetchall()),
             errors=tuple(ErrorSignature(**row) for row in _rows(connection, _ERROR_SIGNATURES)),
+            suspicions=tuple(Suspicion(**row) for row in _rows(connection, _SUSPICIONS)),
             flaky_candidates=_flaky(connection),
             paths=_paths(run),
             **_row(connection, _SAMPLES),
@@ -203,6 +217,15 @@ SELECT count(*) FILTER (isolation <> 'none') AS executions,
 FROM results
 """
 _JUDGES = "SELECT judge, count(*) FROM results GROUP BY judge ORDER BY count(*) DESC, judge"
+_SUSPICIONS = f"""
+WITH signs AS (
+    SELECT DISTINCT candidate_id, task_id, unnest(suspicion) AS sign FROM results
+)
+SELECT sign, count(*) AS candidates, count(*) FILTER (v.accepted) AS accepted,
+       min(signs.task_id) AS task_id
+FROM signs LEFT JOIN votes v USING (candidate_id)
+GROUP BY sign ORDER BY candidates DESC, sign LIMIT {_LISTED}
+"""
 _REJECTED = f"""
 SELECT reason, count(*) FROM rejected GROUP BY reason ORDER BY count(*) DESC, reason
 LIMIT {_LISTED}

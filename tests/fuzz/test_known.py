@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from targets_agent import SECRET, frame
 from warm_agent import HONEST, WRONG, Renewed, WarmAgent, warm_agent
@@ -197,3 +199,12 @@ def test_a_damaged_gzip_file_is_named(tmp_path: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(CorpusError, match=r"corpus\.jsonl\.gz: can't be read"):
         list(open_corpus([path]))
+
+
+def test_a_parquet_file_with_a_damaged_name_is_a_corpus_error(tmp_path: Path) -> None:
+    path = tmp_path / "corpus.parquet"
+    pq.write_table(pa.table({"task_id": ["a"], "code": ["x = 1"], "tests": [["pass"]]}), path)
+    damaged = path.read_bytes().replace(b"\x04list", b"\x04\xecist")
+    path.write_bytes(damaged)
+    with pytest.raises(CorpusError, match=r"corpus\.parquet"):
+        list(open_corpus([path], format="native"))

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from hpc_runner.report.terminal import render_summary
 from hpc_runner.report.words import counted, duration, percent
-from hpc_runner.results.summary import Summary, summarise
+from hpc_runner.results.summary import Summary, Suspicion, summarise
 from hpc_runner.results.vote import vote
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -90,3 +90,16 @@ def test_a_share_is_never_rounded_to_all_or_nothing() -> None:
 
 def test_plurals() -> None:
     assert [counted(n, "task") for n in (0, 1, 1200)] == ["0 tasks", "1 task", "1,200 tasks"]
+
+
+def test_signs_of_tampering_have_a_section(summary: Summary) -> None:
+    assert "Signs of tampering" not in as_text(summary)
+    sign = Suspicion(sign="replaced: builtins.abs", candidates=3, accepted=2, task_id="t/1")
+    text = as_text(summary.model_copy(update={"suspicions": (sign,)}))
+    (line,) = [line for line in text.splitlines() if "builtins.abs" in line]
+    assert line.split() == ["3", "2", "replaced:", "builtins.abs", "t/1"]
+
+
+def test_judges_have_shares_where_there_are_several(summary: Summary) -> None:
+    text = as_text(summary.model_copy(update={"judges": {"split": 3, "inline": 1}}))
+    assert "judged split 75.0 %, inline 25.0 %" in text

@@ -71,6 +71,7 @@ def test_lone_surrogates_do_not_stop_a_shard(tmp_path: Path) -> None:
     ("columns", "message"),
     [
         ({"round": "0"}, "'round': expected int"),
+        ({"round": False}, "'round': expected int"),
         ({"candidate_id": b"short"}, "'candidate_id': expected 32 bytes"),
         ({"verdict": None}, "'verdict'"),
     ],
