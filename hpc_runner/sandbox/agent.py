@@ -2512,7 +2512,7 @@ class Slot:
                 execution.outcomes.append(test)
         elif "suspicion" in message:
             execution.suspicion = sorted({*execution.suspicion, str(message["suspicion"])[:200]})
-        elif type(message.get("inline")) is str:
+        elif type(message.get("inline")) is str and execution.judge == "split":
             self._inline = message["inline"][:MESSAGE_CHARS]
         elif type(died) is list and list(map(type, died)) == [str, str, str]:
             self._died = died

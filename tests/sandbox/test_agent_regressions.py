@@ -299,3 +299,18 @@ def test_without_namespaces_a_program_of_root_has_no_capabilities() -> None:
     )
     with opened(prefix=without_namespaces()) as sandbox:
         assert sandbox.run(code)["stdout"]["tail"] == "0\n"
+
+
+@pytest.mark.parametrize("tests", [NONE, stdio(("", "")), assertions("pass")])
+def test_a_program_cannot_ask_to_be_run_again(sandbox: Sandbox, tests: Request) -> None:
+    code = (
+        "import json, os, sys\nframe, nonce = sys._getframe(), None\n"
+        "while frame is not None:\n"
+        "    for item in list(frame.f_locals.values()):\n"
+        "        nonce = nonce or getattr(item, '_nonce', None)\n"
+        "    frame = frame.f_back\n"
+        "line = json.dumps({'inline': 'once more', 'nonce': nonce})\n"
+        "os.write(4, line.encode() + b'\\n')\n"
+    )
+    judge = "inline" if tests["kind"] == "assertions" else "auto"
+    assert sandbox.run(code, tests, judge=judge)["verdict"] == "accepted"
