@@ -1923,11 +1923,9 @@ class Zygote:
         if not self._plan.namespaces:
             end_descendants(os.getpid())
         status, usage = ended[second] if second > 0 else ended[first]
-        first_usage = ended[first][1] if first else None
         return {
             "status": status,
             "cpu_s": usage.ru_utime + usage.ru_stime,
-            "judge_cpu_s": first_usage.ru_utime + first_usage.ru_stime if first_usage else 0.0,
             "peak_memory_bytes": usage.ru_maxrss * 1024,
         }
 
@@ -2444,7 +2442,6 @@ class Slot:
         finally:
             for descriptor in given:
                 os.close(descriptor)
-        self._begun = time.monotonic()
         self._next_watch = self._begun + TICK_S
         self._deadline = self._begun + execution.limits["wall_s"]
         self._watched = False
