@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from hpc_runner.commands.policy_options import policy_values
 from hpc_runner.config import RunConfig
 from hpc_runner.errors import ConfigError
-from hpc_runner.policy_options import policy_values
 
 
 def test_options_become_the_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,86 @@
+"""Commands that look at a run, or stop it, and `hpc-runner doctor`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hpc_runner.commands.options import JsonOption, RunArgument, open_run
+
+__all__ = ["EXPORT_EPILOG", "cancel", "doctor", "export", "report", "status"]
+
+EXPORT_EPILOG = (
+    "[bold]Examples[/bold]\n\n"
+    "hpc-runner export runs/humaneval --format humaneval --out results.jsonl\n\n"
+    "hpc-runner export runs/humaneval --format parquet --out results.parquet"
+)
+
+
+def status(
+    run: RunArgument,
+    json: JsonOption = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show it every second until the run ends.")
+    ] = False,
+) -> None:
+    """Show how far a run is; also from another machine that sees its directory."""
+    from hpc_runner import session
+
+    session.show_status(open_run(run), as_json=json, watch=watch)
+
+
+def report(run: RunArgument, json: JsonOption = False) -> None:
+    """Print the summary of a run, of what is finished when it isn't complete."""
+    from hpc_runner import session
+
+    session.show_summary(open_run(run), as_json=json)
+
+
+def export(
+    run: RunArgument,
+    format: Annotated[  # noqa: A002 - the name of the option
+        str,
+        typer.Option(
+            help="humaneval: one line per sample with 'passed' and 'result'; jsonl and parquet: "
+            "one row per sample with its vote.",
+            autocompletion=lambda: ["humaneval", "jsonl", "parquet"],
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The file to write.", show_default="named after the corpus, here"),
+    ] = None,
+) -> None:
+    """Write a run's results for other programs."""
+    from hpc_runner.export.run import EXPORTS, default_name, export_run
+    from hpc_runner.runinfo import read_info
+
+    target = open_run(run)
+    corpus = read_info(target).config.corpus
+    path = out or Path(default_name(corpus[-1], format) if format in EXPORTS else format)
+    rows = export_run(target, format, path)
+    print(f"{rows:,} rows in {path}")
+
+
+def doctor(json: JsonOption = False) -> None:
+    """Probe what this machine can do, and say how to mend what doesn't work."""
+    from hpc_runner.doctor import examine, render
+
+    checks = examine()
+    print(checks.model_dump_json(indent=2) if json else render(checks))
+
+
+def cancel(run: RunArgument) -> None:
+    """Stop a run; it can be resumed."""
+    from hpc_runner.pipeline.coordinator import cancel as stop
+
+    target = open_run(run)
+    found = stop(target)
+    if found is None:
+        print(f"Nothing was running. Marked as cancelled; `hpc-runner resume {run}` goes on.")
+    elif found.here:
+        print(f"Asked {found} to stop; `hpc-runner resume {run}` goes on.")
+    else:
+        print(f"{found} stops when it sees the mark; `hpc-runner resume {run}` goes on.")

@@ -1,0 +1,71 @@
+"""What several commands share: their options, and how they open a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hpc_runner.errors import ConfigError
+
+if TYPE_CHECKING:
+    from hpc_runner.rundir import RunDir
+
+__all__ = [
+    "JUDGING",
+    "SANDBOX",
+    "STOPPED",
+    "WORK",
+    "JsonOption",
+    "QuietOption",
+    "RunArgument",
+    "formats",
+    "levels",
+    "open_run",
+    "runtimes",
+    "size",
+]
+
+STOPPED = 130
+"""Exit code of a run that a signal or `cancel` stopped."""
+
+JUDGING, SANDBOX, WORK = "What is run, and how often", "Sandbox", "Work and output"
+"""Panels of the help."""
+
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The directory of a run.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
+
+
+def formats() -> list[str]:
+    from hpc_runner.config import FORMATS
+
+    return ["auto", *FORMATS]
+
+
+def runtimes() -> list[str]:
+    from hpc_runner.sandbox.runtimes import RUNTIMES
+
+    return ["auto", *RUNTIMES]
+
+
+def levels() -> list[str]:
+    return ["limits", "filtered", "full"]
+
+
+def open_run(path: Path) -> RunDir:
+    from hpc_runner.rundir import RunDir
+
+    return RunDir(path.absolute())
+
+
+def size(text: str) -> int:
+    """Bytes: 268435456, 256m, 256M, 256MiB and 1.5g are understood."""
+    units = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+    number = text.strip().lower().removesuffix("b").removesuffix("i")
+    unit = number[-1:] if number[-1:].isalpha() else ""
+    try:
+        return int(float(number.removesuffix(unit)) * units[unit])
+    except (ValueError, KeyError, OverflowError):
+        raise ConfigError(f"--memory: a size such as 256m or 1g (found {text!r})") from None

@@ -1,0 +1,257 @@
+"""`hpc-runner run` and `hpc-runner resume`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hpc_runner.commands.options import (
+    JUDGING,
+    SANDBOX,
+    STOPPED,
+    WORK,
+    QuietOption,
+    RunArgument,
+    formats,
+    levels,
+    open_run,
+    runtimes,
+    size,
+)
+from hpc_runner.commands.policy_options import (
+    AllowDependency,
+    AllowEnv,
+    JudgeMode,
+    PolicyMode,
+    PolicyRule,
+    Suspicious,
+    Wheelhouse,
+    policy_values,
+)
+from hpc_runner.errors import ConfigError
+
+if TYPE_CHECKING:
+    from hpc_runner.rundir import RunDir
+
+__all__ = ["RESUME_EPILOG", "RUN_EPILOG", "resume", "run"]
+
+RUN_EPILOG = (
+    "[bold]Examples[/bold]\n\n"
+    "hpc-runner run example\n\n"
+    "hpc-runner run HumanEval.jsonl.gz --rounds 5 --out runs/humaneval\n\n"
+    "hpc-runner run problems.jsonl samples.jsonl --timeout 3 --memory 512m\n\n"
+    "hpc-runner run corpus.parquet --dry-run\n\n"
+    "Repeating the command with the same --out goes on where it stopped. "
+    "Exit code: 0 the run is complete, 1 trouble of ours, 2 a mistake in the command or the "
+    "corpus, 130 stopped."
+)
+RESUME_EPILOG = (
+    "A run that was cancelled or killed, by whatever, goes on where it stopped; "
+    "what is finished is not run again."
+)
+
+
+def run(
+    corpus: Annotated[
+        Path,
+        typer.Argument(
+            metavar="CORPUS",
+            help=".jsonl, .jsonl.gz, .jsonl.zst, Parquet, or a folder of source files; "
+            "'example' is a small corpus that comes with the package.",
+        ),
+    ],
+    samples: Annotated[
+        Path | None,
+        typer.Argument(metavar="SAMPLES", help="Programs for the corpus's tasks (by task_id)."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The run's directory.", show_default="runs/CORPUS-DATE-TIME"),
+    ] = None,
+    rounds: Annotated[
+        int, typer.Option(help="Executions of each candidate.", rich_help_panel=JUDGING)
+    ] = 3,
+    threshold: Annotated[
+        float,
+        typer.Option(help="Share of the rounds that makes a consensus.", rich_help_panel=JUDGING),
+    ] = 0.8,
+    format: Annotated[  # noqa: A002 - the name of the option
+        str,
+        typer.Option(
+            help="How to read the corpus.", autocompletion=formats, rich_help_panel=JUDGING
+        ),
+    ] = "auto",
+    code_field: Annotated[
+        str | None,
+        typer.Option(
+            help="The field that holds the program, where there are several.",
+            rich_help_panel=JUDGING,
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Take the first N samples.", rich_help_panel=JUDGING)
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Stop at the first bad row.", rich_help_panel=JUDGING)
+    ] = False,
+    every_test: Annotated[
+        bool,
+        typer.Option(
+            "--every-test",
+            help="Run the tests after the first one that fails, too.",
+            rich_help_panel=JUDGING,
+        ),
+    ] = False,
+    no_early_stop: Annotated[
+        bool,
+        typer.Option(
+            "--no-early-stop",
+            help="Run the rounds that can't change an outcome any more, too.",
+            rich_help_panel=JUDGING,
+        ),
+    ] = False,
+    runtime: Annotated[
+        str,
+        typer.Option(
+            help="What runs the sandbox: local, docker, or auto for the best that works here.",
+            autocompletion=runtimes,
+            rich_help_panel=SANDBOX,
+        ),
+    ] = "auto",
+    isolation: Annotated[
+        str,
+        typer.Option(
+            help="'container' starts a container for each execution, 'agent' one per worker.",
+            autocompletion=lambda: ["agent", "container"],
+            rich_help_panel=SANDBOX,
+        ),
+    ] = "agent",
+    require_isolation: Annotated[
+        str,
+        typer.Option(
+            help="Refuse to run below this level: limits, filtered, full.",
+            autocompletion=levels,
+            rich_help_panel=SANDBOX,
+        ),
+    ] = "filtered",
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            help="Seconds for an execution, instead of the corpus's.",
+            metavar="S",
+            rich_help_panel=SANDBOX,
+        ),
+    ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            help="Memory of an execution, as 256m or 1g, instead of the corpus's.",
+            metavar="SIZE",
+            rich_help_panel=SANDBOX,
+        ),
+    ] = None,
+    python: Annotated[
+        str | None,
+        typer.Option(
+            help="Interpreter for the candidates in the local runtime.",
+            metavar="PATH",
+            rich_help_panel=SANDBOX,
+        ),
+    ] = None,
+    fresh_interpreter: Annotated[
+        bool,
+        typer.Option(
+            "--fresh-interpreter",
+            help="Start Python anew for each execution instead of forking a warm one.",
+            rich_help_panel=SANDBOX,
+        ),
+    ] = False,
+    judge: JudgeMode = "auto",
+    suspicious: Suspicious = "flag",
+    policy: PolicyMode = "warn",
+    policy_rule: PolicyRule = None,
+    allow_dependency: AllowDependency = None,
+    allow_env: AllowEnv = None,
+    wheelhouse: Wheelhouse = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            help="Worker processes.",
+            show_default="the cores that are ours",
+            rich_help_panel=WORK,
+        ),
+    ] = None,
+    slots: Annotated[
+        int, typer.Option(help="Executions at a time in each worker.", rich_help_panel=WORK)
+    ] = 1,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Print the plan and leave nothing behind.", rich_help_panel=WORK
+        ),
+    ] = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Run every program of a corpus several times in a sandbox and vote on the verdicts."""
+    from hpc_runner import session
+    from hpc_runner.config import RunConfig
+    from hpc_runner.machine import cores
+    from hpc_runner.rundir import RunDir
+
+    paths = session.corpus_paths(corpus, samples)
+    limits = {"wall_s": timeout, "memory_bytes": None if memory is None else size(memory)}
+    config = RunConfig.parse(
+        {
+            "corpus": tuple(str(path) for path in paths),
+            "format": format,
+            "code_field": code_field,
+            "limit": limit,
+            "strict": strict,
+            "rounds": rounds,
+            "consensus_threshold": threshold,
+            "early_stop": not no_early_stop,
+            "runtime": runtime,
+            "isolation": isolation,
+            "require_isolation": require_isolation,
+            "python": python,
+            "workers": cores().usable if workers is None else workers,
+            "slots": slots,
+            "fresh_interpreter": fresh_interpreter,
+            **{"judge": judge, "suspicious": suspicious},
+            "every_test": every_test,
+            "limits": limits,
+            **policy_values(policy, policy_rule, allow_dependency, allow_env, wheelhouse),
+        }
+    )
+    if dry_run:
+        session.show_plan(config)
+        return
+    target = RunDir((out or session.default_out(paths[0])).absolute())
+    session.prepare(target, config)
+    _finish(target, config.workers, quiet=quiet)
+
+
+def resume(
+    run: RunArgument,
+    workers: Annotated[
+        int | None, typer.Option(help="Worker processes.", show_default="as planned")
+    ] = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Go on with a run."""
+    from hpc_runner.runinfo import read_info
+
+    target = open_run(run)
+    planned = read_info(target).config.workers
+    if workers is not None and workers < 1:
+        raise ConfigError(f"--workers: at least 1 (found {workers})")
+    _finish(target, workers or planned, quiet=quiet)
+
+
+def _finish(run: RunDir, workers: int, *, quiet: bool) -> None:
+    from hpc_runner import session
+
+    if not session.run_to_end(run, workers, quiet=quiet):
+        raise typer.Exit(STOPPED)
