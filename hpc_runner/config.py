@@ -80,7 +80,7 @@ class RunConfig(BaseModel):
     require_isolation: IsolationLevel = "filtered"
     python: str | None = None
     """Interpreter of the ``local`` runtime; the one hpc_runner runs on if not given."""
-    image: str = "python"
+    image: str = "py311"
     """Name of a recipe in containers/, for the runtimes that need an image."""
     workers: int = Field(1, ge=1)
     """Worker processes at a time."""

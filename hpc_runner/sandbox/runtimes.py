@@ -22,7 +22,7 @@ AUTO = ("docker", "local")
 its digest and a hard limit on memory to what the agent does everywhere."""
 
 
-def choose(name: str, image: str = "python") -> tuple[Runtime, str]:
+def choose(name: str, image: str = "py311") -> tuple[Runtime, str]:
     """The runtime, and why it is this one, as a sentence.
 
     ``auto`` takes the first of ``AUTO`` that works on this machine and whose
@@ -49,7 +49,7 @@ def choose(name: str, image: str = "python") -> tuple[Runtime, str]:
     raise ConfigError("no runtime works here: " + "; ".join(passed_over))
 
 
-def usable(runtime: Runtime, image: str = "python") -> Availability:
+def usable(runtime: Runtime, image: str = "py311") -> Availability:
     """Like ``runtime.available()``, and its image is there or can be built."""
     found = runtime.available()
     if not found.ok or not runtime.needs_image:

@@ -160,7 +160,7 @@ def docker() -> Iterator[Host]:
     found = runtime.available()
     if not found.ok:
         raise Unavailable(f"{found.reason}; {found.mend}")
-    image = runtime.ensure_image("python", print)
+    image = runtime.ensure_image("py311", print)
     name = f"hpc-runner-hostile-{os.getpid()}"
     start = runtime.command(spec(name, image))
     agent = Agent(start, runtime.environment(), kill=lambda: runtime.kill(name))

@@ -161,7 +161,7 @@ def make_info(samples: int, candidates: int, rejected: int, shards: int, rounds:
         "shards": shards,
         "runtime": "local",
         "runtime_reason": "it was asked for",
-        "image": ImageInfo(name="python", reference="python:1", digest="00" * 32),
+        "image": ImageInfo(name="py311", reference="py311:1", digest="00" * 32),
         "environment": "python3.11",
         "host": "node1",
     }

@@ -30,9 +30,9 @@ def docker_engine() -> DockerRuntime:
 
 @pytest.fixture(scope="session")
 def docker_image(docker_engine: DockerRuntime) -> Image:
-    """The image "python", loaded into the engine; built on first use."""
+    """The image "py311", loaded into the engine; built on first use."""
     try:
-        image = docker_engine.ensure_image("python", print)
+        image = docker_engine.ensure_image("py311", print)
     except ImageError as error:
         _absent(str(error))
     assert image is not None

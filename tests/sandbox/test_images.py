@@ -35,11 +35,11 @@ def _ignore(line: str) -> None:
 
 
 def test_the_python_image_is_a_recipe() -> None:
-    assert "python" in images.recipes()
-    recipe = images.read_recipe("python")
+    assert "py311" in images.recipes()
+    recipe = images.read_recipe("py311")
     assert recipe.suite == "bookworm"
     assert "python3" in recipe.packages
-    assert recipe.archive.name == f"python-{recipe.digest[:16]}.tar"
+    assert recipe.archive.name == f"py311-{recipe.digest[:16]}.tar"
 
 
 @pytest.mark.parametrize("name", images.recipes())
@@ -53,9 +53,9 @@ def test_its_dockerfile_has_the_same_contents(name: str) -> None:
     assert f"CMD {json.dumps(list(recipe.entry))}" in text
 
 
-@pytest.mark.parametrize("name", ["pyton", "../python", "", "Python"])
+@pytest.mark.parametrize("name", ["pyton", "../py311", "", "Python"])
 def test_an_unknown_image_is_named_with_those_there_are(name: str) -> None:
-    with pytest.raises(ConfigError, match=r"has no recipe; there are .*python"):
+    with pytest.raises(ConfigError, match=r"has no recipe; there are .*py311"):
         images.read_recipe(name)
 
 
@@ -103,7 +103,7 @@ def test_an_installed_wheel_has_the_recipes_and_the_profile(checkout: Path, tmp_
     installed = tmp_path / "site" / "hpc_runner" / "containers_data"
     assert done.stdout.split()[0] == str(installed)
     assert (installed / "seccomp.json").is_file()
-    assert "'python'" in done.stdout
+    assert "'py311'" in done.stdout
 
 
 # --------------------------------------------------------------------------- archives
@@ -200,19 +200,19 @@ def builder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_an_image_is_built_once_with_progress(builder: Path, tmp_path: Path) -> None:
-    assert images.find("python") is None
-    assert "can be built" in images.obtainable("python").reason
-    left = images.cache_dir() / ".python.killed"
+    assert images.find("py311") is None
+    assert "can be built" in images.obtainable("py311").reason
+    left = images.cache_dir() / ".py311.killed"
     left.mkdir(parents=True)
     lines: list[str] = []
-    image = images.ensure("python", lines.append)
-    assert lines[0].startswith("building image 'python'")
-    assert lines[1] == "image 'python': creating tarball"
-    assert re.fullmatch(r"image 'python': 0 MB, sha256:[0-9a-f]{12}, built in \d s", lines[-1])
-    assert images.find("python") == images.ensure("python", _ignore) == image
+    image = images.ensure("py311", lines.append)
+    assert lines[0].startswith("building image 'py311'")
+    assert lines[1] == "image 'py311': creating tarball"
+    assert re.fullmatch(r"image 'py311': 0 MB, sha256:[0-9a-f]{12}, built in \d s", lines[-1])
+    assert images.find("py311") == images.ensure("py311", _ignore) == image
     images.verify(image)
     labels = images.configuration(image)["config"]["Labels"]
-    assert labels == {images.RECIPE_LABEL: images.read_recipe("python").digest}
+    assert labels == {images.RECIPE_LABEL: images.read_recipe("py311").digest}
     assert (tmp_path / "runs").read_text() == "run\n"
     assert sorted(path.suffix for path in images.cache_dir().iterdir()) == [".lock", ".tar"]
 
@@ -220,7 +220,7 @@ def test_an_image_is_built_once_with_progress(builder: Path, tmp_path: Path) -> 
 def test_builders_at_the_same_time_build_once(builder: Path, tmp_path: Path) -> None:
     found: list[Image] = []
     threads = [
-        threading.Thread(target=lambda: found.append(images.ensure("python", _ignore)))
+        threading.Thread(target=lambda: found.append(images.ensure("py311", _ignore)))
         for _ in range(4)
     ]
     for thread in threads:
@@ -235,7 +235,7 @@ def test_no_secret_reaches_the_builder(
     builder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-12345")
-    images.ensure("python", _ignore)
+    images.ensure("py311", _ignore)
     environment = (tmp_path / "environment").read_text()
     assert "sk-12345" not in environment
     assert f"SOURCE_DATE_EPOCH={bootstrap.EPOCH}" in environment
@@ -244,7 +244,7 @@ def test_no_secret_reaches_the_builder(
 def test_a_build_that_fails_says_why_and_leaves_nothing(builder: Path) -> None:
     builder.write_text("#!/bin/sh\necho 'E: no such mirror' >&2\nexit 25\n")
     with pytest.raises(ImageError, match=r"mmdebstrap failed: E: no such mirror\. It needs"):
-        images.ensure("python", _ignore)
+        images.ensure("py311", _ignore)
     assert [path.suffix for path in images.cache_dir().iterdir()] == [".lock"]
 
 
@@ -252,17 +252,17 @@ def test_a_build_that_hangs_is_ended(builder: Path, monkeypatch: pytest.MonkeyPa
     builder.write_text("#!/bin/sh\nsleep 600\n")
     monkeypatch.setattr(bootstrap, "BUILD_S", 0.3)
     with pytest.raises(ImageError, match="no end after"):
-        images.ensure("python", _ignore)
+        images.ensure("py311", _ignore)
 
 
 def test_without_mmdebstrap_it_says_what_to_install(
     builder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "which", lambda name, path: None)
-    assert not images.obtainable("python").ok
-    archive = re.escape(str(images.read_recipe("python").archive))
+    assert not images.obtainable("py311").ok
+    archive = re.escape(str(images.read_recipe("py311").archive))
     with pytest.raises(ImageError, match=rf"apt-get install mmdebstrap.*docker save.*-o {archive}"):
-        images.ensure("python", _ignore)
+        images.ensure("py311", _ignore)
 
 
 def test_a_cache_that_can_not_be_written_is_named(
@@ -271,7 +271,7 @@ def test_a_cache_that_can_not_be_written_is_named(
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     with pytest.raises(ImageError, match="set XDG_CACHE_HOME"):
-        images.ensure("python", _ignore)
+        images.ensure("py311", _ignore)
 
 
 def test_the_image_has_the_whole_standard_library(docker_image: Image) -> None:

@@ -17,7 +17,7 @@ from hpc_runner.sandbox.local import LocalRuntime
 from hpc_runner.sandbox.preparation import Preparation, mounts
 from hpc_runner.sandbox.spec import AgentSpec, Image, Runtime
 
-IMAGE = Image("python", "hpc-runner-python:0123456789ab", bytes(32))
+IMAGE = Image("py311", "hpc-runner-py311:0123456789ab", bytes(32))
 
 
 def candidate(**fields: Any) -> Candidate:

@@ -29,7 +29,7 @@ SPEC = AgentSpec(
     require_isolation="filtered",
     memory_bytes=1 << 30,
     processes=300,
-    image=Image("python", "hpc-runner-python:0123456789ab", bytes(32)),
+    image=Image("py311", "hpc-runner-py311:0123456789ab", bytes(32)),
     mounts=(Path("/site/deps/content/aaaa"), Path("/site/deps/content/bbbb")),
 )
 FOR_GOLDEN: dict[str, Callable[[], Runtime]] = {
@@ -103,7 +103,7 @@ def test_auto_passes_over_an_engine_whose_image_can_not_be_had(
     monkeypatch.setattr("hpc_runner.sandbox.bootstrap.missing", lambda: "no mmdebstrap here")
     runtime, reason = choose("auto")
     assert runtime.name == "local"
-    assert "not docker: Docker 1.2 answers, image 'python' is not built" in reason
+    assert "not docker: Docker 1.2 answers, image 'py311' is not built" in reason
     assert choose("docker")[0].name == "docker"
 
 
@@ -344,7 +344,7 @@ def test_another_image_under_the_pinned_reference_is_refused(
 ) -> None:
     other = Image(docker_image.name, docker_image.reference, bytes(32), docker_image.archive)
     assert docker_engine._has(docker_image)
-    missing = Image("python", "hpc-runner-python:ffffffffffff", bytes(32), docker_image.archive)
+    missing = Image("py311", "hpc-runner-py311:ffffffffffff", bytes(32), docker_image.archive)
     assert not docker_engine._has(missing)
     with pytest.raises(ImageError, match="holds sha256"):
         docker.images.verify(other)
