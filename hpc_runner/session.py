@@ -141,7 +141,7 @@ def run_to_end(run: RunDir, workers: int, *, quiet: bool) -> bool:
 
     from hpc_runner.pipeline.coordinator import Phase, State
     from hpc_runner.pipeline.coordinator import run_to_end as coordinate
-    from hpc_runner.pipeline.scheduler import LocalScheduler
+    from hpc_runner.pipeline.local_scheduler import LocalScheduler
     from hpc_runner.pipeline.status import Watch
     from hpc_runner.report.progress import Progress
     from hpc_runner.report.progress import Snapshot as Shown

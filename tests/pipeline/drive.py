@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from hpc_runner.errors import HpcRunnerError
-from hpc_runner.pipeline.coordinator import run_to_end
-from hpc_runner.pipeline.scheduler import LocalScheduler
+from hpc_runner.pipeline.coordinator import Tries, run_to_end
+from hpc_runner.pipeline.local_scheduler import LocalScheduler
 from hpc_runner.rundir import RunDir
 
 
@@ -20,9 +20,11 @@ def standin_command(run: RunDir, wave: int, shard: int) -> list[str]:
 
 def main() -> int:
     run = RunDir(Path(sys.argv[1]))
-    scheduler = LocalScheduler(int(sys.argv[2]), command=standin_command, backoff_s=0.01)
+    scheduler = LocalScheduler(int(sys.argv[2]), command=standin_command)
     try:
-        state = run_to_end(run, scheduler, on_change=lambda _: None, say=print)
+        state = run_to_end(
+            run, scheduler, on_change=lambda _: None, say=print, tries=Tries(backoff_s=0.01)
+        )
     except HpcRunnerError as error:
         print(error, file=sys.stderr)
         return error.exit_code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import sys
 import time
 from collections.abc import Callable
@@ -9,13 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from hpc_runner.errors import SchedulerError
-from hpc_runner.pipeline.scheduler import (
-    LocalScheduler,
-    ShardState,
-    worker_command,
-    worker_environment,
-)
+from hpc_runner.pipeline.local_scheduler import LocalScheduler, worker_command
+from hpc_runner.pipeline.scheduler import Attempt, AttemptState, Cause, worker_environment
 from hpc_runner.rundir import RunDir
 
 COUNTING = """
@@ -40,47 +36,88 @@ def program(code: str) -> Callable[[RunDir, int, int], list[str]]:
     return command
 
 
-def finish(scheduler: LocalScheduler) -> None:
+def finish(scheduler: LocalScheduler) -> list[Attempt]:
     end = time.monotonic() + 20
-    while set(scheduler.states().values()) != {ShardState.ENDED}:
+    while {attempt.state for attempt in scheduler.attempts()} != {AttemptState.ENDED}:
         assert time.monotonic() < end
         scheduler.wait(1.0)
+    return scheduler.attempts()
 
 
 def test_no_more_workers_than_allowed(tmp_path: Path) -> None:
     run = RunDir(tmp_path)
     scheduler = LocalScheduler(2, command=program(COUNTING))
     scheduler.submit(run, 0, range(6))
-    states = list(scheduler.states().values())
-    assert states.count(ShardState.RUNNING) == 2
-    assert states.count(ShardState.QUEUED) == 4
+    states = [attempt.state for attempt in scheduler.attempts()]
+    assert states.count(AttemptState.RUNNING) == 2
+    assert states.count(AttemptState.QUEUED) == 4
     scheduler.submit(run, 0, range(6))  # nothing is submitted twice
-    finish(scheduler)
+    attempts = finish(scheduler)
+    assert [attempt.cause for attempt in attempts] == [Cause.DONE] * 6
+    assert {attempt.node for attempt in attempts} == {platform.node()}
     counts = [int(line) for line in (tmp_path / "counts").read_text().split()]
     assert len(counts) == 6
     assert max(counts) <= 2
 
 
-def test_a_worker_that_ends_well_without_a_result_has_failed(tmp_path: Path) -> None:
-    scheduler = LocalScheduler(1, command=program("print('hm')"), retries=1, backoff_s=0.01)
-    scheduler.submit(RunDir(tmp_path), 0, [3])
-    with pytest.raises(SchedulerError, match=r"shard 3 .* left no result file(.|\n)*    hm"):
-        finish(scheduler)
+def test_a_shard_can_be_submitted_again_and_every_attempt_has_its_name(tmp_path: Path) -> None:
+    first, second = (LocalScheduler(1, command=program("")) for _ in range(2))
+    names = set()
+    for scheduler in (first, second):
+        for _ in range(2):
+            scheduler.submit(RunDir(tmp_path), 0, [3])
+            names |= {attempt.id for attempt in finish(scheduler)}
+    assert len(names) == 4
+
+
+@pytest.mark.parametrize(
+    ("code", "cause", "detail"),
+    [
+        ("", Cause.DONE, "ended well"),
+        ("raise SystemExit(1)", Cause.FAILED, "exit code 1"),
+        ("raise SystemExit(2)", Cause.MISTAKE, "exit code 2"),
+        ("raise SystemExit(3)", Cause.STOPPED, "stopped by someone else"),
+        ("import os; os.kill(os.getpid(), 9)", Cause.FAILED, "died of signal 9"),
+    ],
+)
+def test_how_a_worker_ended_is_said(tmp_path: Path, code: str, cause: Cause, detail: str) -> None:
+    scheduler = LocalScheduler(1, command=program(code))
+    scheduler.submit(RunDir(tmp_path), 0, [0])
+    (attempt,) = finish(scheduler)
+    assert attempt.cause is cause
+    assert detail in attempt.detail
 
 
 def test_a_worker_that_can_not_be_started_has_failed(tmp_path: Path) -> None:
-    scheduler = LocalScheduler(1, command=lambda *_: ["/no/such/program"], retries=0)
-    scheduler.submit(RunDir(tmp_path), 0, [0])
-    with pytest.raises(SchedulerError, match="can't be started"):
-        finish(scheduler)
+    scheduler = LocalScheduler(1, command=lambda *_: ["/no/such/program"])
+    scheduler.submit(RunDir(tmp_path), 0, [0, 1])
+    attempts = finish(scheduler)
+    assert {attempt.cause for attempt in attempts} == {Cause.FAILED}
+    assert "can't be started" in attempts[1].detail
 
 
-def test_a_worker_that_is_killed_is_said_to_be(tmp_path: Path) -> None:
-    code = "import os; os.kill(os.getpid(), 9)"
-    scheduler = LocalScheduler(1, command=program(code), retries=0)
+def test_what_is_abandoned_is_lost_and_its_shard_can_run_again(tmp_path: Path) -> None:
+    scheduler = LocalScheduler(1, command=program("import time; time.sleep(60)"))
+    scheduler.submit(RunDir(tmp_path), 0, [0, 1])
+    hung, waiting = scheduler.attempts()
+    scheduler.abandon([hung.id, "unknown"])
+    assert [attempt.cause for attempt in scheduler.attempts()] == [Cause.LOST, None]
     scheduler.submit(RunDir(tmp_path), 0, [0])
-    with pytest.raises(SchedulerError, match="died of signal 9"):
-        finish(scheduler)
+    assert [attempt.state.value for attempt in scheduler.attempts()] == [
+        "ended",
+        "running",
+        "queued",
+    ]
+    scheduler.abandon([waiting.id])
+    assert [attempt.state.value for attempt in scheduler.attempts()] == [
+        "ended",
+        "ended",
+        "running",
+    ]
+    scheduler.cancel(kill=True)
+    while scheduler.running:
+        scheduler.wait(1.0)
+    assert scheduler.attempts()[0].cause is Cause.LOST
 
 
 def test_waiting_ends_when_a_worker_does(tmp_path: Path) -> None:
@@ -98,7 +135,9 @@ def test_after_cancel_nothing_starts(tmp_path: Path) -> None:
     scheduler.cancel()
     while scheduler.running:
         scheduler.wait(1.0)
-    assert scheduler.states() == {(0, 0): ShardState.ENDED}
+    assert [(attempt.shard, attempt.cause) for attempt in scheduler.attempts()] == [
+        (0, Cause.FAILED)
+    ]
 
 
 def test_a_worker_sees_no_secrets() -> None:
