@@ -16,7 +16,15 @@ import pyarrow.parquet as pq
 
 from hpc_runner.errors import StorageError
 
-__all__ = ["atomic_file", "table_writer", "temporary_files", "write_json", "write_table"]
+__all__ = [
+    "atomic_file",
+    "discard",
+    "sync_directory",
+    "table_writer",
+    "temporary_files",
+    "write_json",
+    "write_table",
+]
 
 
 @contextmanager
@@ -40,12 +48,12 @@ def atomic_file(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
                 os.fsync(file.fileno())
         temporary.replace(path)
         if durable:
-            _sync_directory(path.parent)
+            sync_directory(path.parent)
     except (OSError, pa.ArrowException) as error:
-        _discard(temporary)
+        discard(temporary)
         raise StorageError(f"{path}: can't be written: {error}") from error
     except BaseException:
-        _discard(temporary)
+        discard(temporary)
         raise
 
 
@@ -108,14 +116,16 @@ def _make_directory(path: Path) -> None:
         raise StorageError(f"{path}: the directory can't be made: {error}") from error
 
 
-def _discard(path: Path) -> None:
+def discard(path: Path) -> None:
+    """Remove a file that was given up on; the error that led here says more than a second one."""
     try:
         path.unlink(missing_ok=True)
     except OSError:
-        return  # the error that led here says more than this one
+        return
 
 
-def _sync_directory(path: Path) -> None:
+def sync_directory(path: Path) -> None:
+    """Have the names in a directory on the disk; where a file system has no such thing, nothing."""
     handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)

@@ -19,18 +19,29 @@ from hpc_runner.rundir import RunDir
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["connect", "result_files", "table_view"]
+__all__ = ["connect", "database", "result_files", "table_view"]
 
 
 @contextmanager
 def connect(run: RunDir, *, memory_limit: str = "512MB") -> Iterator[DuckDBPyConnection]:
-    """An in-memory database that spills into the run directory and reaches no network.
+    """``database`` that spills into the run directory."""
+    scratch = run.scratch(f"{os.getpid()}-{secrets.token_hex(4)}")
+    mend = "A damaged file under results/ can be removed: `hpc-runner resume` makes it again"
+    with database(scratch, run.root, mend, memory_limit=memory_limit) as connection:
+        yield connection
 
-    What goes wrong in DuckDB inside the block becomes a ``StorageError``.
+
+@contextmanager
+def database(
+    scratch: Path, where: Path, mend: str, *, memory_limit: str = "512MB"
+) -> Iterator[DuckDBPyConnection]:
+    """An in-memory database that spills into ``scratch`` and reaches no network.
+
+    ``scratch`` is gone when the block ends.  What goes wrong in DuckDB inside the block
+    becomes a ``StorageError`` about ``where`` that says how to ``mend`` it.
     """
     import duckdb
 
-    scratch = run.scratch(f"{os.getpid()}-{secrets.token_hex(4)}")
     config: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": memory_limit,
         "threads": min(4, len(os.sched_getaffinity(0))),
@@ -42,10 +53,7 @@ def connect(run: RunDir, *, memory_limit: str = "512MB") -> Iterator[DuckDBPyCon
         with duckdb.connect(":memory:", config=config) as connection:
             yield connection
     except duckdb.Error as error:
-        raise StorageError(
-            f"{run.root}: its files can't be queried: {error}. A damaged file under results/ can be"
-            " removed: `hpc-runner resume` makes it again"
-        ) from error
+        raise StorageError(f"{where}: its files can't be queried: {error}. {mend}") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
