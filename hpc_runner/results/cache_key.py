@@ -44,6 +44,7 @@ class KeyMaker:
             "threshold": config.consensus_threshold,
             "judge": config.judge,
             "suspicious": config.suspicious,
+            "every_test": config.every_test,  # one after the first failure may run out of time
             "fresh_interpreter": config.fresh_interpreter,
             "isolation": config.isolation,
         }

@@ -83,6 +83,7 @@ MATTERS: dict[str, Any] = {
     "judge": "split",
     "suspicious": "fail",
     "fresh_interpreter": True,
+    "every_test": True,
     "isolation": "container",
 }
 IS_NOTHING_TO_THE_VOTE: dict[str, Any] = {
@@ -99,7 +100,6 @@ IS_NOTHING_TO_THE_VOTE: dict[str, Any] = {
     "image": "py313",
     "workers": 7,
     "slots": 7,
-    "every_test": True,
     "limits": {"wall_s": 77.0},
     "shard_size": 7,
     "policy": {"mode": "off"},
