@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from hpc_runner.errors import ConfigError, ImageError
 from hpc_runner.sandbox import bootstrap, images
+from hpc_runner.sandbox.docker import DockerRuntime
 from hpc_runner.sandbox.images import Recipe
 from hpc_runner.sandbox.spec import Image
 
@@ -34,12 +35,14 @@ def _ignore(line: str) -> None:
 # ---------------------------------------------------------------------------- recipes
 
 
-def test_the_python_image_is_a_recipe() -> None:
-    assert "py311" in images.recipes()
-    recipe = images.read_recipe("py311")
-    assert recipe.suite == "bookworm"
+@pytest.mark.parametrize(("name", "suite"), [("py311", "bookworm"), ("py313", "trixie")])
+def test_each_python_is_a_recipe(name: str, suite: str) -> None:
+    assert name in images.recipes()
+    recipe = images.read_recipe(name)
+    assert recipe.suite == suite
     assert "python3" in recipe.packages
-    assert recipe.archive.name == f"py311-{recipe.digest[:16]}.tar"
+    assert recipe.entry == ("/usr/bin/python3",)
+    assert recipe.archive.name == f"{name}-{recipe.digest[:16]}.tar"
 
 
 @pytest.mark.parametrize("name", images.recipes())
@@ -274,29 +277,35 @@ def test_a_cache_that_can_not_be_written_is_named(
         images.ensure("py311", _ignore)
 
 
-def test_the_image_has_the_whole_standard_library(docker_image: Image) -> None:
+@pytest.mark.parametrize("name", ["py311", "py313"])
+def test_the_image_has_the_whole_standard_library(docker_engine: DockerRuntime, name: str) -> None:
     """But for what a program without a screen or a package manager has no use for."""
+    image = docker_engine.ensure_image(name, print)
+    assert image is not None
     code = (
         "import importlib.util, json, sys, sysconfig, glob, os, zoneinfo;"
         "names = [n for n in sys.stdlib_module_names if importlib.util.find_spec(n) is None];"
         "zoneinfo.ZoneInfo('Europe/Zurich');"
         "lib = sysconfig.get_path('stdlib');"
         "flags = {open(f, 'rb').read(8)[4] for f in glob.glob(lib + '/__pycache__/*.pyc')};"
-        "print(json.dumps([sorted(names), sorted(flags), os.path.exists('/usr/bin/pip')]))"
+        "version = 'py%d%d' % sys.version_info[:2];"
+        "pip = os.path.exists('/usr/bin/pip');"
+        "print(json.dumps([sorted(names), sorted(flags), pip, version]))"
     )
     done = subprocess.run(
-        ["docker", "run", "--rm", "--network", "none", docker_image.reference,
+        ["docker", "run", "--rm", "--network", "none", image.reference,
          "/usr/bin/python3", "-c", code],
         capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    missing, flags, pip = json.loads(done.stdout)
-    elsewhere = {"_msi", "_overlapped", "_scproxy", "_winapi", "msilib", "msvcrt", "nt", "winreg",
-                 "winsound", "idlelib", "tkinter", "_tkinter", "ensurepip", "turtledemo",
+    missing, flags, pip, version = json.loads(done.stdout)
+    elsewhere = {"_msi", "_overlapped", "_scproxy", "_winapi", "_wmi", "msilib", "msvcrt", "nt",
+                 "winreg", "winsound", "idlelib", "tkinter", "_tkinter", "ensurepip", "turtledemo",
                  "nturl2path"}  # fmt: skip
     assert set(missing) <= elsewhere
     assert flags == [1], "byte code that is never checked against its source"
     assert not pip
+    assert version == name
 
 
 # ---------------------------------------------------------------------------- seccomp
