@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import secrets
 import sys
 
 from pydantic import BaseModel, ConfigDict
@@ -13,13 +12,10 @@ from hpc_runner.config import RunConfig
 from hpc_runner.errors import HpcRunnerError
 from hpc_runner.machine import cores, memory
 from hpc_runner.sandbox import images
-from hpc_runner.sandbox.client import probe
-from hpc_runner.sandbox.runtimes import RUNTIMES, AgentSpec, Runtime, choose
+from hpc_runner.sandbox.runtimes import RUNTIMES, Runtime, choose
+from hpc_runner.sandbox.selfcheck import check_agent
 
 __all__ = ["Agent", "Diagnosis", "Probe", "examine", "render"]
-
-PROBE_BYTES = 512 << 20
-PROBE_PROCESSES = 256
 
 
 class _Model(BaseModel):
@@ -124,12 +120,7 @@ def _probe(runtime: Runtime, image_name: str) -> Probe:
             image = runtime.ensure_image(image_name, lambda _: None) if found.ok else known
         if not found.ok:
             return result
-        name = f"hpc-runner-doctor-{secrets.token_hex(4)}"
-        spec = AgentSpec(name, 1, "limits", PROBE_BYTES, PROBE_PROCESSES, None, image)
-        try:
-            hello = probe(runtime.command(spec), runtime.environment())
-        finally:
-            runtime.kill(name)
+        hello = check_agent(runtime, image)
     except HpcRunnerError as error:
         return result.model_copy(update={"works": False, "agent_error": str(error)})
     agent = Agent(

@@ -81,19 +81,38 @@ class DockerRuntime:
 
     def ensure_image(self, name: str, progress: Callable[[str], None]) -> Image | None:
         image = images.ensure(name, progress)
-        if not self._has(image):
+        if not self.has_image(image):
             progress(f"loading image {image.reference} into {self._program}")
             images.verify(image)
             done = self._call(["load", "--input", str(image.archive)], LOAD_S)
             if done.returncode != 0:
                 raise ImageError(f"{image.archive} can't be loaded: {_said(done)}")
-            if not self._has(image):
+            if not self.has_image(image):
                 raise ImageError(
                     f"{self._program} has another image as {image.reference} than"
                     f" sha256:{image.digest.hex()}; remove it with:"
                     f" {self._program} image rm {image.reference}"
                 )
         return image
+
+    def has_image(self, image: Image) -> bool:
+        done = self._call(["image", "inspect", "--format", "{{json .}}", image.reference], PROBE_S)
+        if done.returncode != 0:
+            if "no such image" in done.stderr.lower():
+                return False
+            raise RuntimeFailure(f"images can't be listed: {_said(done)}")
+        found: dict[str, Any] = json.loads(done.stdout)
+        if found["Id"] == f"sha256:{image.digest.hex()}":
+            return True
+        if image.archive is None:
+            return False
+        # An engine on containerd's store names an image by its manifest, which it makes itself.
+        config = images.configuration(image)
+        return bool(
+            found["RootFS"]["Layers"] == config["rootfs"]["diff_ids"]
+            and found["Config"].get("Env") == config["config"].get("Env")
+            and found["Config"].get("Labels") == config["config"].get("Labels")
+        )
 
     def command(self, spec: AgentSpec) -> list[str]:
         if spec.image is None:
@@ -129,24 +148,6 @@ class DockerRuntime:
             # "--rm" may be removing it at this moment: ask again until it has.
             if time.monotonic() > deadline:
                 raise RuntimeFailure(f"container {name!r} can't be removed: {_said(done)}")
-
-    def _has(self, image: Image) -> bool:
-        """The engine's image of this reference is the pinned one."""
-        done = self._call(["image", "inspect", "--format", "{{json .}}", image.reference], PROBE_S)
-        if done.returncode != 0:
-            if "no such image" in done.stderr.lower():
-                return False
-            raise RuntimeFailure(f"images can't be listed: {_said(done)}")
-        found: dict[str, Any] = json.loads(done.stdout)
-        if found["Id"] == f"sha256:{image.digest.hex()}":
-            return True
-        # An engine on containerd's store names an image by its manifest, which it makes itself.
-        config = images.configuration(image)
-        return bool(
-            found["RootFS"]["Layers"] == config["rootfs"]["diff_ids"]
-            and found["Config"].get("Env") == config["config"].get("Env")
-            and found["Config"].get("Labels") == config["config"].get("Labels")
-        )
 
     def _call(self, arguments: list[str], deadline_s: float) -> subprocess.CompletedProcess[str]:
         """Raises ``RuntimeFailure`` when the client can't be started or doesn't end."""

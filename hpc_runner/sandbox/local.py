@@ -47,6 +47,9 @@ class LocalRuntime:
     def ensure_image(self, name: str, progress: Callable[[str], None]) -> Image | None:
         return None
 
+    def has_image(self, image: Image) -> bool:
+        return False
+
     def command(self, spec: AgentSpec) -> list[str]:
         python = spec.python or self._python
         return [python, "-I", "-B", str(self._agent), *spec.agent_arguments()]

@@ -94,6 +94,12 @@ class Runtime(Protocol):
         ``ImageError``, or ``ConfigError`` when there is no such recipe.
         """
 
+    def has_image(self, image: Image) -> bool:
+        """Whether it has this image under its reference, with this very digest.
+
+        False for a runtime that needs none.  Raises ``RuntimeFailure`` when it can't be asked.
+        """
+
     def command(self, spec: AgentSpec) -> list[str]:
         """The command that starts the agent and is its stdin and stdout.  Pure.
 

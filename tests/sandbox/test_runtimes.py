@@ -343,9 +343,9 @@ def test_another_image_under_the_pinned_reference_is_refused(
     docker_engine: DockerRuntime, docker_image: Image, tmp_path: Path
 ) -> None:
     other = Image(docker_image.name, docker_image.reference, bytes(32), docker_image.archive)
-    assert docker_engine._has(docker_image)
+    assert docker_engine.has_image(docker_image)
     missing = Image("py311", "hpc-runner-py311:ffffffffffff", bytes(32), docker_image.archive)
-    assert not docker_engine._has(missing)
+    assert not docker_engine.has_image(missing)
     with pytest.raises(ImageError, match="holds sha256"):
         docker.images.verify(other)
 
