@@ -60,7 +60,7 @@ def open_run(path: Path) -> RunDir:
     return RunDir(path.absolute())
 
 
-def size(text: str) -> int:
+def size(text: str, option: str = "--memory") -> int:
     """Bytes: 268435456, 256m, 256M, 256MiB and 1.5g are understood."""
     units = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
     number = text.strip().lower().removesuffix("b").removesuffix("i")
@@ -68,4 +68,4 @@ def size(text: str) -> int:
     try:
         return int(float(number.removesuffix(unit)) * units[unit])
     except (ValueError, KeyError, OverflowError):
-        raise ConfigError(f"--memory: a size such as 256m or 1g (found {text!r})") from None
+        raise ConfigError(f"{option}: a size such as 256m or 1g (found {text!r})") from None
