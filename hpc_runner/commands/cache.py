@@ -27,12 +27,15 @@ CacheOption = Annotated[
     ),
 ]
 DirectoryOption = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
-        "--dir", metavar="DIR", envvar="HPC_RUNNER_CACHE_DIR", help="The cache's directory.",
+        "--dir",
+        metavar="DIR",
+        envvar="HPC_RUNNER_CACHE",
+        help="The cache's directory.",
         show_default="~/.cache/hpc_runner/results",
     ),
-]  # fmt: skip
+]
 _AGES = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 
 
