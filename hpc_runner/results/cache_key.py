@@ -16,7 +16,7 @@ from hpc_runner.config import RunConfig
 from hpc_runner.model import Candidate, canonical_json
 from hpc_runner.sandbox.agent import AGENT_VERSION
 
-__all__ = ["FORMAT", "KeyMaker", "normalised"]
+__all__ = ["FORMAT", "KeyMaker", "content", "dependencies", "normalised"]
 
 FORMAT = 1
 """Rises when an entry's meaning changes: entries of another format are never found."""
@@ -53,20 +53,35 @@ class KeyMaker:
             settings["policy"] = config.policy.model_dump(mode="json")
         return cls(hashlib.sha256(canonical_json(settings)).digest())
 
-    def key(
-        self, candidate: Candidate, given: Mapping[str, str], resolved: Sequence[str] = ()
-    ) -> bytes:
-        """32 bytes.  ``given``: the variables that the policy lets the candidate have.
-        ``resolved``: digests of its dependencies, one for each environment."""
-        content = {
-            "code": normalised(candidate.code, candidate.language),
-            "tests": candidate.tests.model_dump(mode="json"),
-            "language": candidate.language,
-            "limits": candidate.limits.model_dump(mode="json"),
-            "dependencies": sorted(resolved),
-            "env": dict(given),
-        }
-        return hashlib.sha256(self.settings + canonical_json(content)).digest()
+    def key(self, content: bytes, resolved: Sequence[str] = ()) -> bytes:
+        """32 bytes.  ``content``: of ``content``.  ``resolved``: hex digests of the candidate's
+        dependencies, those that it has, one for each environment; their order doesn't matter."""
+        return hashlib.sha256(self.settings + content + dependencies(resolved)).digest()
+
+    @property
+    def sql(self) -> str:
+        """``key`` in DuckDB, of columns ``content`` and ``dependencies`` (as ``dependencies``
+        makes them)."""
+        settings = "".join(f"\\x{byte:02x}" for byte in self.settings)
+        return f"unhex(sha256('{settings}'::BLOB || content || dependencies))"
+
+
+def content(candidate: Candidate, given: Mapping[str, str]) -> bytes:
+    """32 bytes: what of a candidate is judged.  ``given``: the variables that the policy lets
+    it have.  Its dependencies are left out: what they came to is known later."""
+    parts = {
+        "code": normalised(candidate.code, candidate.language),
+        "tests": candidate.tests.model_dump(mode="json"),
+        "language": candidate.language,
+        "limits": candidate.limits.model_dump(mode="json"),
+        "env": dict(given),
+    }
+    return hashlib.sha256(canonical_json(parts)).digest()
+
+
+def dependencies(resolved: Sequence[str]) -> bytes:
+    """Nothing for a candidate without dependencies."""
+    return hashlib.sha256(",".join(sorted(resolved)).encode()).digest() if resolved else b""
 
 
 def normalised(code: str, language: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import duckdb
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from hpc_runner.config import RunConfig
 from hpc_runner.model import Assertions, Candidate, ExpectedOutput, Limits
 from hpc_runner.results import cache_key
-from hpc_runner.results.cache_key import KeyMaker, normalised
+from hpc_runner.results.cache_key import KeyMaker, content, dependencies, normalised
 
 CONFIG: dict[str, Any] = {"corpus": ("/c.jsonl",)}
 ENVIRONMENT = {"digest": "aa"}
@@ -36,7 +38,7 @@ def key(
         [ENVIRONMENT] if environments is None else environments,
     )
     whole = Candidate(**(CANDIDATE | (candidate or {})))
-    return maker.key(whole, whole.env if given is None else given, resolved)
+    return maker.key(content(whole, whole.env if given is None else given), resolved)
 
 
 @pytest.mark.parametrize(
@@ -137,8 +139,24 @@ def test_environments_matter_and_their_order_does_not() -> None:
 
 
 def test_what_the_dependencies_came_to_matters() -> None:
-    assert key(resolved=("d2",)) != key(resolved=("d1",))
+    assert key(resolved=("d2",)) != key(resolved=("d1",)) != key(resolved=())
+    assert key(resolved=("d1", "d2")) == key(resolved=("d2", "d1"))
     assert key({"dependencies": ("pandas",)}) == key()  # the same files under another name
+
+
+def test_the_database_makes_the_same_keys() -> None:
+    maker = KeyMaker.of(RunConfig.parse(CONFIG), [ENVIRONMENT])
+    parts = [(bytes([n]) * 32, ("aa", "bb")[:n]) for n in range(3)]
+    rows = pa.table(
+        {
+            "content": [found for found, _ in parts],
+            "dependencies": [dependencies(resolved) for _, resolved in parts],
+        }
+    )
+    with duckdb.connect() as database:
+        database.register("rows", rows)
+        made = [row[0] for row in database.sql(f"SELECT {maker.sql} FROM rows").fetchall()]
+    assert made == [maker.key(*part) for part in parts]
 
 
 def test_the_agent_matters(monkeypatch: pytest.MonkeyPatch) -> None:
