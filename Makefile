@@ -7,7 +7,8 @@ BIN := .venv/bin
 IN := cd '$(ROOT)' && sh .ci/setup &&
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test hostile fuzz lint format bench lock docker-up docker-down clean
+.PHONY: help setup run test hostile fuzz lint format bench lock docker-up docker-down cluster \
+	cluster-down clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' '$(ROOT)/Makefile' | while read -r name what; do \
@@ -42,6 +43,12 @@ docker-up:  ## start a private Docker engine in build/docker (root)
 
 docker-down:  ## stop it and remove all that it left
 	@cd '$(ROOT)' && bash .ci/dockerd stop build/docker
+
+cluster:  ## start a private Slurm cluster in build/cluster (root) and print how to use it
+	@cd '$(ROOT)' && slurm/testcluster up build/cluster $(ARGS)
+
+cluster-down:  ## end it and remove all that it left
+	@cd '$(ROOT)' && slurm/testcluster down build/cluster
 
 fuzz:  ## try every fuzz target for FUZZ_SECONDS (600) in all
 	@$(IN) $(BIN)/python tests/fuzz/run.py

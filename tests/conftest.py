@@ -1,12 +1,13 @@
-"""For every test: where the checkout and the data are, and how hypothesis tries examples."""
+"""For every test: the checkout, the data, a Slurm cluster; how hypothesis tries examples."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from clusters import DATABASE, Cluster, skip_without_slurm, started
 from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -34,3 +35,19 @@ def shared_data() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Four nodes of 8 CPUs and 4,000 MB; partitions main, lo, hi; no accounting."""
+    skip_without_slurm()
+    with started(tmp_path_factory.mktemp("slurm") / "c") as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def cluster_with_accounting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """The same with slurmdbd, so that sacct answers."""
+    skip_without_slurm(*DATABASE)
+    with started(tmp_path_factory.mktemp("slurm") / "d", "--accounting") as found:
+        yield found
