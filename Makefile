@@ -28,6 +28,8 @@ hostile:  ## every attack in every place, and the table of what held
 
 lint:  ## ruff, mypy and the layers
 	@$(IN) $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+	@cd '$(ROOT)/slurm' && ../$(BIN)/mypy --strict --explicit-package-bases --scripts-are-modules \
+		testcluster testcluster_parts
 
 format:  ## let ruff mend what it can
 	@$(IN) $(BIN)/ruff check --fix . && $(BIN)/ruff format .
