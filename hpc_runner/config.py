@@ -14,6 +14,9 @@ FORMATS = (
     "code_contests", "livecodebench", "bigcodebench", "synthetic1", "folder",
 )  # fmt: skip
 
+DEFAULT_IMAGE = "py311"
+"""The environment of runtimes that need an image, where none is named."""
+
 IsolationLevel = Literal["limits", "filtered", "full"]
 """From weakest to strongest; what each one holds stands in docs/security.md."""
 
@@ -78,10 +81,12 @@ class RunConfig(BaseModel):
     isolation: Literal["agent", "container"] = "agent"
     """``container`` starts one container per execution instead of one per worker."""
     require_isolation: IsolationLevel = "filtered"
+    environments: tuple[str, ...] = ()
+    """What candidates are cross-validated in: names of recipes in containers/, or in the
+    ``local`` runtime ``py311`` and the like, or absolute paths of interpreters.  The default
+    image, or ``python``, if not given."""
     python: str | None = None
     """Interpreter of the ``local`` runtime; the one hpc_runner runs on if not given."""
-    image: str = "py311"
-    """Name of a recipe in containers/, for the runtimes that need an image."""
     workers: int = Field(1, ge=1)
     """Worker processes at a time."""
     slots: int = Field(1, ge=1)

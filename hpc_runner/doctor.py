@@ -8,7 +8,7 @@ import sys
 from pydantic import BaseModel, ConfigDict
 
 from hpc_runner import __version__
-from hpc_runner.config import RunConfig
+from hpc_runner.config import DEFAULT_IMAGE
 from hpc_runner.errors import HpcRunnerError
 from hpc_runner.machine import cores, memory
 from hpc_runner.sandbox import images
@@ -76,9 +76,8 @@ def examine() -> Diagnosis:
     """Probe everything.  Takes some seconds: each runtime that works starts an agent.
     Nothing is built or downloaded."""
     ours, memories = cores(), memory()
-    image = RunConfig.model_fields["image"].default
     try:
-        chosen, reason = choose("auto", image)
+        chosen, reason = choose("auto")
         name = chosen.name
     except HpcRunnerError as error:
         name, reason = None, str(error)
@@ -97,7 +96,7 @@ def examine() -> Diagnosis:
         memory_of_the_machine_bytes=memories.machine,
         memory_by_cgroup_bytes=memories.cgroup,
         memory_by_slurm_bytes=memories.slurm,
-        runtimes={name: _probe(make(), image) for name, make in RUNTIMES.items()},
+        runtimes={name: _probe(make(), DEFAULT_IMAGE) for name, make in RUNTIMES.items()},
         chosen=name,
         reason=reason,
     )

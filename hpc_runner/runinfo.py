@@ -11,13 +11,13 @@ import os
 from datetime import datetime
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hpc_runner.config import RunConfig, explain
 from hpc_runner.errors import RunError, StorageError
 from hpc_runner.rundir import RunDir
 
-__all__ = ["ImageInfo", "RunInfo", "read_info", "temporary_info", "write_info"]
+__all__ = ["EnvironmentInfo", "ImageInfo", "RunInfo", "read_info", "temporary_info", "write_info"]
 
 
 class ImageInfo(BaseModel):
@@ -31,6 +31,21 @@ class ImageInfo(BaseModel):
     """What the runtime calls it."""
     digest: str
     """Hex SHA-256 of its content."""
+
+
+class EnvironmentInfo(BaseModel):
+    """One of the environments that the candidates run in."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    """As in the results' column ``environment``; unique in the run."""
+    image: ImageInfo | None = None
+    """None for an interpreter, and in the plan of a dry run."""
+    interpreter: str | None = None
+    """Absolute path, in the ``local`` runtime."""
+    python: str | None = None
+    """Its version, for example "3.11.7", where the plan knows it."""
 
 
 class RunInfo(BaseModel):
@@ -60,17 +75,21 @@ class RunInfo(BaseModel):
     runtime: str
     runtime_reason: str
     """Why ``auto`` chose it, or that it was asked for."""
-    image: ImageInfo | None
-    environment: str
-    """Name of the interpreter or the image, as in the results' column of that name."""
+    environments: tuple[EnvironmentInfo, ...] = Field(min_length=1)
+    """In the order in which they were asked for."""
     host: str
     """Where it was planned."""
     warnings: tuple[str, ...] = ()
     """What the plan found that the user should know, a line each."""
 
     @property
+    def executions_per_candidate(self) -> int:
+        """At most: every round in every environment."""
+        return self.config.rounds * len(self.environments)
+
+    @property
     def executions_at_most(self) -> int:
-        return self.candidates * self.config.rounds
+        return self.candidates * self.executions_per_candidate
 
 
 def write_info(run: RunDir, info: RunInfo) -> None:

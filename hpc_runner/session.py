@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from hpc_runner.config import RunConfig
 from hpc_runner.errors import ConfigError, CorpusError, StorageError
 from hpc_runner.rundir import RunDir
-from hpc_runner.runinfo import RunInfo, read_info
+from hpc_runner.runinfo import EnvironmentInfo, RunInfo, read_info
 
 if TYPE_CHECKING:
     from hpc_runner.pipeline.status import Snapshot
@@ -69,7 +69,10 @@ def prepare(run: RunDir, config: RunConfig) -> RunInfo:
 
     if not run.info.exists():
         info = plan(run, config, progress=_say)
-        _say(f"{_counts(info)}, {info.runtime} runtime ({info.runtime_reason}) → {run.root}")
+        _say(
+            f"{_counts(info)}, {info.runtime} runtime ({info.runtime_reason}), "
+            f"{', '.join(item.name for item in info.environments)} → {run.root}"
+        )
         for line in info.warnings:
             _say(line)
         return info
@@ -110,6 +113,9 @@ def render_plan(info: RunInfo) -> str:
     config = info.config
     at_once = config.workers * config.slots
     executions = info.executions_at_most
+    times = f"{config.rounds} rounds"
+    if len(info.environments) > 1:
+        times += f" x {len(info.environments)} environments"
     limits = config.limits.model_dump(exclude_none=True)
     told = ", ".join(f"{name} = {value}" for name, value in limits.items())
     rows = {
@@ -119,12 +125,12 @@ def render_plan(info: RunInfo) -> str:
         "candidates": f"{info.candidates:,}",
         "duplicates": f"{info.duplicates:,}",
         "rejected": f"{info.rejected:,}",
-        "executions": f"{executions:,} at most ({config.rounds} rounds)",
+        "executions": f"{executions:,} at most ({times})",
         "shards": f"{info.shards:,}",
         "at once": f"{at_once:,} ({config.workers} workers x {config.slots} slots)",
         "limits": f"the corpus's, but {told}" if told else "the corpus's, or the defaults",
         "runtime": f"{info.runtime} ({info.runtime_reason})",
-        "environment": info.environment,
+        "environments": "\n               ".join(map(_environment, info.environments)),
         "warnings": "\n               ".join(info.warnings) or "none",
         "expected time": f"{_duration(executions * EXECUTION_S / at_once)}, if an execution takes "
         f"{EXECUTION_S * 1000:.0f} ms as HumanEval's do and each of the {at_once} has a core",
@@ -215,6 +221,12 @@ def _status_line(seen: Snapshot) -> str:
     if seen.coordinator:
         line += f", {seen.coordinator}"
     return f"{line}\n  {counts}" if counts else line
+
+
+def _environment(environment: EnvironmentInfo) -> str:
+    if environment.interpreter is None:
+        return f"{environment.name} (image)"
+    return f"{environment.name} (Python {environment.python} at {environment.interpreter})"
 
 
 def _counts(info: RunInfo) -> str:

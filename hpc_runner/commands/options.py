@@ -20,6 +20,7 @@ __all__ = [
     "JsonOption",
     "QuietOption",
     "RunArgument",
+    "environment_names",
     "formats",
     "levels",
     "open_run",
@@ -52,6 +53,14 @@ def runtimes() -> list[str]:
 
 def levels() -> list[str]:
     return ["limits", "filtered", "full"]
+
+
+def environment_names(text: str | None) -> tuple[str, ...]:
+    """What stands between the commas; paths become absolute ones."""
+    words = [] if text is None else [word.strip() for word in text.split(",")]
+    if not all(words):
+        raise ConfigError(f"--environments: names with commas between (found {text!r})")
+    return tuple(str(Path(word).absolute()) if "/" in word else word for word in words)
 
 
 def open_run(path: Path) -> RunDir:

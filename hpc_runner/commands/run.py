@@ -14,6 +14,7 @@ from hpc_runner.commands.options import (
     WORK,
     QuietOption,
     RunArgument,
+    environment_names,
     formats,
     levels,
     open_run,
@@ -152,6 +153,16 @@ def run(
             rich_help_panel=SANDBOX,
         ),
     ] = None,
+    environments: Annotated[
+        str | None,
+        typer.Option(
+            help="What candidates are cross-validated in, with commas between: images of "
+            "containers/ or, in the local runtime, Pythons such as py311 or their paths.",
+            metavar="NAMES",
+            show_default="one: the runtime's own",
+            rich_help_panel=SANDBOX,
+        ),
+    ] = None,
     python: Annotated[
         str | None,
         typer.Option(
@@ -215,6 +226,7 @@ def run(
             "runtime": runtime,
             "isolation": isolation,
             "require_isolation": require_isolation,
+            "environments": environment_names(environments),
             "python": python,
             "workers": cores().usable if workers is None else workers,
             "slots": slots,

@@ -34,9 +34,9 @@ from hpc_runner.results.files import table_writer
 from hpc_runner.results.query import connect
 from hpc_runner.results.schema import REJECTED, SAMPLES, SCHEMA_VERSION
 from hpc_runner.rundir import RunDir
-from hpc_runner.runinfo import ImageInfo, RunInfo, temporary_info, write_info
-from hpc_runner.sandbox.local import base_interpreter, check_interpreter
-from hpc_runner.sandbox.runtimes import Image, Runtime, choose
+from hpc_runner.runinfo import EnvironmentInfo, ImageInfo, RunInfo, temporary_info, write_info
+from hpc_runner.sandbox.environments import has_interpreter, named
+from hpc_runner.sandbox.runtimes import Runtime, choose
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -80,11 +80,11 @@ class Counts:
         return self.samples - self.candidates
 
 
-def shard_size(candidates: int, rounds: int, workers: int) -> int:
+def shard_size(candidates: int, executions: int, workers: int) -> int:
     """Candidates per shard: four shards for each worker, so that none waits long for the
     last one; fewer when that would leave less than ``LEAST_EXECUTIONS`` in each, but never
-    fewer than workers."""
-    worth = candidates * rounds // LEAST_EXECUTIONS
+    fewer than workers.  ``executions``: of each candidate, at most."""
+    worth = candidates * executions // LEAST_EXECUTIONS
     shards = min(max(worth, workers), workers * 4)
     return max(1, min(math.ceil(candidates / shards), MOST_PER_SHARD))
 
@@ -98,23 +98,24 @@ def plan(
 ) -> RunInfo:
     """Write everything that a run needs to start, ``run.json`` last.
 
-    What a killed plan left is replaced.  With ``make_image=False`` an image
-    that is missing isn't built, no dependencies are resolved, and the run
+    What a killed plan left is replaced.  With ``make_image=False`` images
+    that are missing aren't built, no dependencies are resolved, and the run
     can't be started.
 
     Raises ``CorpusError`` for an unreadable or empty corpus (with
     ``config.strict``, for the first bad row), ``RunError`` when the directory
-    holds something else, ``ConfigError`` when the runtime doesn't work here,
+    holds something else, ``ConfigError`` when the runtime or an environment doesn't work here,
     ``ImageError`` and ``StorageError``.
     """
     runtime, reason = _runtime(config)
+    environments = named(config, runtime)
     precheck = Precheck(config)
     with _room(run):
         corpus = _open(config)
         counts = lay_out(run, corpus, config, precheck)
-        image = runtime.ensure_image(config.image, progress) if make_image else None
         if make_image:
-            precheck.resolve(run, runtime, image, progress)
+            environments = tuple(_ensured(runtime, item, progress) for item in environments)
+            precheck.resolve(run, runtime, environments, progress)
         now = datetime.now(UTC)
         info = RunInfo(
             run_id=f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(4)}",
@@ -131,8 +132,7 @@ def plan(
             shards=counts.shards,
             runtime=runtime.name,
             runtime_reason=reason,
-            image=None if image is None else _image_info(image),
-            environment=config.image if runtime.needs_image else _interpreter(config),
+            environments=environments,
             host=platform.node(),
             warnings=tuple(precheck.warnings),
         )
@@ -143,12 +143,10 @@ def plan(
 
 def _runtime(config: RunConfig) -> tuple[Runtime, str]:
     """Raises ``ConfigError`` for a runtime that can't do what else is asked for."""
-    if config.runtime == "auto" and config.python is not None:
+    if config.runtime == "auto" and has_interpreter(config):
         runtime, reason = choose("local")
         return runtime, f"an interpreter of this machine was asked for; {reason}"
-    runtime, reason = choose(config.runtime, config.image)
-    if runtime.needs_image and config.python is not None:
-        raise ConfigError(f"--python is for the local runtime; {runtime.name} has its image's")
+    runtime, reason = choose(config.runtime, config.environments)
     if config.isolation == "container" and not runtime.needs_image:
         raise ConfigError(
             f"--isolation container needs a runtime with containers, and {runtime.name} has none; "
@@ -157,13 +155,15 @@ def _runtime(config: RunConfig) -> tuple[Runtime, str]:
     return runtime, reason
 
 
-def _image_info(image: Image) -> ImageInfo:
-    return ImageInfo(name=image.name, reference=image.reference, digest=image.digest.hex())
-
-
-def _interpreter(config: RunConfig) -> str:
-    version = check_interpreter(config.python or base_interpreter())
-    return "python" + ".".join(version.split(".")[:2])
+def _ensured(
+    runtime: Runtime, environment: EnvironmentInfo, progress: Callable[[str], None]
+) -> EnvironmentInfo:
+    """With its image, if it has one."""
+    image = runtime.ensure_image(environment.name, progress)
+    if image is None:
+        return environment
+    pinned = ImageInfo(name=image.name, reference=image.reference, digest=image.digest.hex())
+    return environment.model_copy(update={"image": pinned})
 
 
 def corpus_digest(config: RunConfig) -> str:
@@ -203,7 +203,8 @@ def lay_out(
             raise CorpusError(_nothing(config, read))
         with connect(run) as database, (scratch / "spool").open("rb") as spool:
             candidates, places = _order(database, scratch / "spooled.parquet")
-            size = config.shard_size or shard_size(candidates, config.rounds, config.workers)
+            executions = config.rounds * max(1, len(config.environments))
+            size = config.shard_size or shard_size(candidates, executions, config.workers)
             with CandidateWriter(run.candidates(0)) as writer:
                 for shard in _gather(places, spool, size):
                     writer.write_shard(shard, precheck.shard(shard))

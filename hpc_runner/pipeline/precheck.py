@@ -13,13 +13,20 @@ from hpc_runner.corpus.policy import check, given_environment, refused
 from hpc_runner.corpus.policy_rules import RULES, validate
 from hpc_runner.errors import ConfigError
 from hpc_runner.results.candidates import Checked, Row
-from hpc_runner.results.files import write_json
 from hpc_runner.rundir import RunDir
+from hpc_runner.runinfo import EnvironmentInfo
 from hpc_runner.sandbox.client import probe
-from hpc_runner.sandbox.dependencies import cache_directory, distinct, resolve_all
+from hpc_runner.sandbox.dependencies import (
+    ResolvedSet,
+    cache_directory,
+    distinct,
+    resolve_all,
+    write_sets,
+)
+from hpc_runner.sandbox.environments import pinned_image
 from hpc_runner.sandbox.installer import Target, audit
-from hpc_runner.sandbox.local import base_interpreter, check_interpreter
-from hpc_runner.sandbox.spec import AgentSpec, Image, Runtime
+from hpc_runner.sandbox.local import base_interpreter
+from hpc_runner.sandbox.spec import AgentSpec, Runtime
 
 __all__ = ["Precheck"]
 
@@ -69,30 +76,41 @@ class Precheck:
         return found
 
     def resolve(
-        self, run: RunDir, runtime: Runtime, image: Image | None, progress: Callable[[str], None]
+        self,
+        run: RunDir,
+        runtime: Runtime,
+        environments: Sequence[EnvironmentInfo],
+        progress: Callable[[str], None],
     ) -> None:
-        """Resolve every distinct set of dependencies, and write for the workers what they came to.
+        """Resolve every distinct set of dependencies for each environment, and write for the
+        workers what they came to.
 
         A set that can't be had is recorded as that.  Raises ``StorageError``, and
-        ``RuntimeFailure`` when the image's Python can't be asked for its version.
+        ``RuntimeFailure`` when an image's Python can't be asked for its version.
         """
         if not self._sets:
             return
-        config = self._config
-        progress(f"resolving {_count(len(self._sets), 'set')} of dependencies")
-        target = _target(config, runtime, image)
-        resolved = resolve_all(
-            self._sets, target, wheelhouse=config.wheelhouse, cache=cache_directory()
-        )
-        write_json(run.dependencies(0), {"sets": [item.model_dump() for item in resolved]})
-        for item in resolved:
-            if item.error is not None:
-                self._resolution.append(
-                    f"{', '.join(item.requirements)} can't be had, which leaves "
-                    f"{_count(self._sets[item.requirements], 'candidate')} unjudged: {item.error}"
-                )
+        resolved: dict[str, list[ResolvedSet]] = {}
+        for environment in environments:
+            where = f" for {environment.name}" if len(environments) > 1 else ""
+            progress(f"resolving {_count(len(self._sets), 'set')} of dependencies{where}")
+            resolved[environment.name] = resolve_all(
+                self._sets,
+                _target(runtime, environment),
+                wheelhouse=self._config.wheelhouse,
+                cache=cache_directory(),
+            )
+            for item in resolved[environment.name]:
+                if item.error is not None:
+                    leaves = _count(self._sets[item.requirements], "candidate")
+                    self._resolution.append(
+                        f"{', '.join(item.requirements)} can't be had{where}, which leaves "
+                        f"{leaves} unjudged{' there' if where else ''}: {item.error}"
+                    )
+        write_sets(run.dependencies(0), resolved)
+        items = [item for found in resolved.values() for item in found]
         self._resolution += audit(
-            sorted({Path(item.directory) for item in resolved if item.directory is not None})
+            sorted({Path(item.directory) for item in items if item.directory is not None})
         )
 
     @property
@@ -116,12 +134,12 @@ class Precheck:
         return lines + self._resolution
 
 
-def _target(config: RunConfig, runtime: Runtime, image: Image | None) -> Target:
-    """The Python that the candidates run on."""
-    if image is None:
-        interpreter = config.python or base_interpreter()
-        return Target(check_interpreter(interpreter), interpreter)
+def _target(runtime: Runtime, environment: EnvironmentInfo) -> Target:
+    """The Python that the candidates run on there."""
+    if environment.interpreter is not None and environment.python is not None:
+        return Target(environment.python, environment.interpreter)
     name = f"hpc-runner-version-{os.getpid()}-{secrets.token_hex(4)}"
+    image = pinned_image(environment)
     spec = AgentSpec(name, 1, "limits", PROBE_BYTES, PROBE_PROCESSES, None, image)
     hello = probe(runtime.command(spec), runtime.environment())
     return Target(hello.python, base_interpreter(), image=True)

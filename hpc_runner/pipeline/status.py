@@ -46,7 +46,7 @@ class Watch:
         self._wave = wave
         self._info = read_info(run)
         self._finished: dict[int, Counter[str]] = {}
-        self._planned = [rows * self._info.config.rounds for rows in _shards(run, wave)]
+        self._planned = [rows * self._info.executions_per_candidate for rows in _shards(run, wave)]
 
     def look(self) -> Snapshot:
         for shard in self._run.finished_shards(self._wave) - self._finished.keys():

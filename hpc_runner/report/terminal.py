@@ -20,6 +20,8 @@ def render_summary(summary: Summary) -> RenderableType:
     """The whole summary; reads well without colours, in 80 columns."""
     parts: list[RenderableType] = [*_head(summary), _verdicts(summary), Text(_passing(summary))]
     parts += _notes(summary)
+    if len(summary.environments) > 1:
+        parts += ["", _environments(summary), Text(_agreement(summary))]
     if summary.flaky_candidates:
         parts += ["", Text("Flaky: the executions of these candidates disagree", "bold")]
         parts.append(_flaky(summary))
@@ -45,7 +47,7 @@ def _head(summary: Summary) -> Iterable[RenderableType]:
     )
     yield Text(
         f"{summary.runtime} runtime, {', '.join(summary.isolation) or 'unknown'} isolation, "
-        f"{', '.join(summary.environments)}, "
+        f"{', '.join(environment.name for environment in summary.environments)}, "
         f"judged {_judges(summary)}"
     )
     if not summary.complete:
@@ -85,6 +87,25 @@ def _judges(summary: Summary) -> str:
         return ", ".join(summary.judges) or "nothing"
     whole = sum(summary.judges.values())
     return ", ".join(f"{name} {percent(n, whole)}" for name, n in summary.judges.items())
+
+
+def _environments(summary: Summary) -> Table:
+    table = _table()
+    table.add_column("Environment", overflow="fold")
+    table.add_column("Python", overflow="fold")
+    table.add_column("Executions", justify="right")
+    table.add_column("Judged", justify="right")
+    table.add_column("Accepted", justify="right")
+    for item in summary.environments:
+        counts = (f"{count:,}" for count in (item.executions, item.judged, item.accepted))
+        table.add_row(Text(item.name), Text(", ".join(item.python) or "-"), *counts)
+    return table
+
+
+def _agreement(summary: Summary) -> str:
+    compared, agree = summary.environments_compared, summary.environments_agree
+    line = f"The environments agree on {agree:,} of {counted(compared, 'candidate')}"
+    return f"{line} that several judged ({percent(agree, compared)})"
 
 
 def _suspicions(summary: Summary) -> Table:

@@ -140,6 +140,8 @@ VOTES = _schema(
         ("agreement_high", pa.float64(), True),
         ("judged", pa.int32(), False),
         ("unjudged", pa.int32(), False),  # executions that ended as internal_error
+        ("environments", pa.int32(), False),  # that judged it
+        ("environments_agree", pa.bool_(), True),  # on the verdict; null: fewer than two
         ("judge", _NAME, True),
         ("error_type", _NAME, True),  # most frequent among the executions of the majority
         ("error_message", pa.string(), True),

@@ -15,12 +15,19 @@ from hpc_runner.results.schema import REJECTED, SAMPLES, VOTES
 from hpc_runner.results.statistics import pass_at
 from hpc_runner.results.vote import TIE_ORDER
 from hpc_runner.rundir import RunDir
-from hpc_runner.runinfo import read_info
+from hpc_runner.runinfo import RunInfo, read_info
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["UNJUDGED", "ErrorSignature", "FlakyCandidate", "Summary", "summarise"]
+__all__ = [
+    "UNJUDGED",
+    "EnvironmentCounts",
+    "ErrorSignature",
+    "FlakyCandidate",
+    "Summary",
+    "summarise",
+]
 
 UNJUDGED = "unjudged"
 """Stands among the verdicts for what has none."""
@@ -42,6 +49,19 @@ class ErrorSignature(_Model):
     candidates: int
     task_id: str
     """One of the tasks where it occurred: the first in the order of the corpus."""
+
+
+class EnvironmentCounts(_Model):
+    """What came out in one environment, taken by itself."""
+
+    name: str
+    python: tuple[str, ...]
+    """Versions that executions there really had."""
+    executions: int
+    judged: int
+    """Candidates with a judged execution there."""
+    accepted: int
+    """Of them, by majority and with consensus among their executions there."""
 
 
 class Suspicion(_Model):
@@ -74,7 +94,8 @@ class Summary(_Model):
     run_id: str
     corpus: tuple[str, ...]
     format: str
-    environments: tuple[str, ...]
+    environments: tuple[EnvironmentCounts, ...]
+    """In the order in which they were asked for."""
     runtime: str
     isolation: tuple[str, ...]
     """Levels that executions really had."""
@@ -117,6 +138,12 @@ class Summary(_Model):
     """Candidates whose judged executions disagree."""
     unjudged: int
     """Candidates without any judged execution."""
+    environments_compared: int
+    """Candidates that were judged in two environments or more."""
+    environments_agree: int
+    """Of them, those whose environments have the same verdict."""
+    environment_agreement: float | None
+    """The share of the latter; null where nothing could be compared."""
     pass_at: dict[int, float]
     """pass@k of the corpus' samples, for each k that every task has enough samples for."""
 
@@ -157,9 +184,11 @@ def summarise(run: RunDir, *, memory_limit: str = "512MB") -> Summary:
             ("rejected", run.rejected, REJECTED),
         ):
             table_view(connection, name, [path] if path.exists() else [], schema)
-        planned, unfinished, in_waves = _planned(run, waves, info.config.rounds)
-        executions = _executions(connection, info.environment)
+        planned, unfinished, in_waves = _planned(run, waves, info.executions_per_candidate)
+        executions = _executions(connection)
+        saved = planned - executions["executions"] - executions.pop("never") * info.config.rounds
         voted = _row(connection, _VOTED)
+        compared, agree = voted["environments_compared"], voted["environments_agree"]
         return Summary(
             run_id=info.run_id,
             corpus=info.config.corpus,
@@ -172,7 +201,9 @@ def summarise(run: RunDir, *, memory_limit: str = "512MB") -> Summary:
             duplicates=info.duplicates,
             rejected=info.rejected,
             rejected_reasons=dict(connection.execute(_REJECTED).fetchall()),
-            executions_saved=max(0, planned - executions["executions"]),
+            executions_saved=max(0, saved),
+            environments=_environments(connection, info),
+            environment_agreement=agree / compared if compared else None,
             judges=dict(connection.execute(_JUDGES).fetchall()),
             verdicts=_ordered(connection.execute(_VERDICTS).fetchall()),
             candidate_verdicts=_ordered(connection.execute(_CANDIDATE_VERDICTS).fetchall()),
@@ -187,8 +218,10 @@ def summarise(run: RunDir, *, memory_limit: str = "512MB") -> Summary:
         )
 
 
-def _planned(run: RunDir, waves: list[int], rounds: int) -> tuple[int, int, int]:
-    """Executions that finished shards had at most, shards not finished, candidates."""
+def _planned(run: RunDir, waves: list[int], each: int) -> tuple[int, int, int]:
+    """Executions that finished shards had at most, shards not finished, candidates.
+
+    ``each``: executions of a candidate, at most."""
     planned = unfinished = candidates = 0
     for wave in waves:
         finished = run.finished_shards(wave)
@@ -197,7 +230,7 @@ def _planned(run: RunDir, waves: list[int], rounds: int) -> tuple[int, int, int]
                 sizes = [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)]
         except (pa.ArrowException, OSError) as error:
             raise StorageError(f"{run.candidates(wave)}: can't be read: {error}") from error
-        planned += rounds * sum(size for shard, size in enumerate(sizes) if shard in finished)
+        planned += each * sum(size for shard, size in enumerate(sizes) if shard in finished)
         unfinished += sum(shard not in finished for shard in range(len(sizes)))
         candidates += sum(sizes)
     return planned, unfinished, candidates
@@ -205,7 +238,7 @@ def _planned(run: RunDir, waves: list[int], rounds: int) -> tuple[int, int, int]
 
 _EXECUTIONS = """
 SELECT count(*) FILTER (isolation <> 'none') AS executions,
-       coalesce(list(DISTINCT environment ORDER BY environment), []) AS environments,
+       count(*) FILTER (isolation = 'none') AS never,
        coalesce(list(DISTINCT isolation ORDER BY isolation) FILTER (isolation <> 'none'), [])
            AS isolation,
        count(DISTINCT candidate_id) FILTER (len(suspicion) > 0) AS suspicious,
@@ -215,6 +248,26 @@ SELECT count(*) FILTER (isolation <> 'none') AS executions,
        coalesce(sum(cpu_s), 0.0) AS cpu_s,
        count(DISTINCT host) AS hosts
 FROM results
+"""
+_ENVIRONMENTS = """
+WITH tallies AS (
+    SELECT environment, wave, candidate_id, verdict, count(*) AS n,
+           count(*) FILTER (isolation <> 'none') AS executions,
+           list(DISTINCT python) FILTER (isolation <> 'none') AS python
+    FROM results GROUP BY ALL
+),
+candidates AS (
+    SELECT environment, sum(executions) AS executions, flatten(list(python)) AS python,
+           arg_max(verdict, n * 100 - list_position($tie_order, verdict))
+               FILTER (verdict <> 'internal_error') AS verdict,
+           max(n) FILTER (verdict <> 'internal_error') AS k,
+           sum(n) FILTER (verdict <> 'internal_error') AS n
+    FROM tallies GROUP BY environment, wave, candidate_id
+)
+SELECT environment AS name, list_sort(list_distinct(flatten(list(python)))) AS python,
+       sum(executions)::BIGINT AS executions, count(verdict) AS judged,
+       count(*) FILTER (verdict = 'accepted' AND k / n >= $threshold) AS accepted
+FROM candidates GROUP BY environment
 """
 _JUDGES = "SELECT judge, count(*) FROM results GROUP BY judge ORDER BY count(*) DESC, judge"
 _SUSPICIONS = f"""
@@ -241,7 +294,9 @@ SELECT count(*) AS voted,
        count(*) FILTER (accepted) AS accepted_candidates,
        count(*) FILTER (verdict IS NOT NULL AND NOT consensus) AS no_consensus,
        count(*) FILTER (flaky) AS flaky,
-       count(*) FILTER (verdict IS NULL) AS unjudged
+       count(*) FILTER (verdict IS NULL) AS unjudged,
+       count(environments_agree) AS environments_compared,
+       count(*) FILTER (environments_agree) AS environments_agree
 FROM votes
 """
 _VERDICTS = f"""
@@ -278,13 +333,26 @@ GROUP BY ALL ORDER BY f.position, n DESC, found
 """
 
 
-def _executions(connection: DuckDBPyConnection, environment: str) -> dict[str, Any]:
+def _environments(connection: DuckDBPyConnection, info: RunInfo) -> tuple[EnvironmentCounts, ...]:
+    """Those of the run, in its order."""
+    parameters = {
+        "tie_order": [verdict.value for verdict in TIE_ORDER],
+        "threshold": info.config.consensus_threshold,
+    }
+    found = {row["name"]: row for row in _rows(connection, _ENVIRONMENTS, parameters)}
+    nothing = {"python": (), "executions": 0, "judged": 0, "accepted": 0}
+    return tuple(
+        EnvironmentCounts(**{"name": item.name, **nothing, **found.get(item.name, {})})
+        for item in info.environments
+    )
+
+
+def _executions(connection: DuckDBPyConnection) -> dict[str, Any]:
     row = _row(connection, _EXECUTIONS)
     started, ended = row.pop("started_us"), row.pop("ended_us")
     wall_s = (ended - started) / 1e6 if started is not None else 0.0
     return {
         **row,
-        "environments": row["environments"] or (environment,),
         "started_at": None if started is None else _EPOCH + timedelta(microseconds=started),
         "ended_at": None if ended is None else _EPOCH + timedelta(microseconds=ended),
         "wall_s": wall_s,
@@ -318,8 +386,10 @@ def _paths(run: RunDir) -> dict[str, str]:
     return {name: str(path) for name, path in paths.items()}
 
 
-def _rows(connection: DuckDBPyConnection, query: str) -> list[dict[str, Any]]:
-    found = connection.execute(query)
+def _rows(
+    connection: DuckDBPyConnection, query: str, parameters: dict[str, Any] | None = None
+) -> list[dict[str, Any]]:
+    found = connection.execute(query, parameters)
     names = [column[0] for column in found.description or []]
     return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 

@@ -12,6 +12,8 @@ The rules:
   Wilson interval.  There is **consensus** when it reaches the threshold.
 * A candidate is **accepted** when its verdict is ``accepted`` and there is
   consensus; **flaky** when its judged executions disagree.
+* **environments_agree**: the environments that judged it have, each taken by
+  itself and by the same rules, the same verdict.  Null where fewer than two did.
 * Rounds that were left out because they couldn't have changed verdict or
   consensus are not missing: shares are taken of what was judged.
 """
@@ -34,7 +36,7 @@ from hpc_runner.results.query import connect, table_view
 from hpc_runner.results.schema import VOTES
 from hpc_runner.rundir import RunDir
 
-__all__ = ["TIE_ORDER", "Outcome", "Tally", "certain_rounds", "outcome", "vote"]
+__all__ = ["TIE_ORDER", "Outcome", "Tally", "certain_executions", "outcome", "vote"]
 
 TIE_ORDER = (
     Verdict.POLICY_VIOLATION,
@@ -126,16 +128,17 @@ class Tally:
 
 
 @functools.lru_cache
-def certain_rounds(rounds: int, threshold: float) -> int:
-    """How many rounds every candidate gets, whatever their verdicts: they can be queued at
-    once.  The fewest after which an outcome can be decided."""
-    same, mixed = Tally(rounds, threshold), Tally(rounds, threshold)
-    for count in range(1, rounds):
+def certain_executions(rounds: int, environments: int, threshold: float) -> int:
+    """How many executions every candidate gets, whatever their verdicts: they can be queued
+    at once.  The fewest after which an outcome can be decided, and one in each environment."""
+    planned = rounds * environments
+    same, mixed = Tally(planned, threshold), Tally(planned, threshold)
+    for count in range(1, planned):
         same.add(Verdict.ACCEPTED)
         mixed.add(TIE_ORDER[(count - 1) % len(TIE_ORDER)])
-        if same.decided() or mixed.decided():
+        if count >= environments and (same.decided() or mixed.decided()):
             return count
-    return rounds
+    return planned
 
 
 def vote(
@@ -222,7 +225,7 @@ _COLUMNS = ["candidate_id", "task_id", "generation"]
 
 _VOTE = """
 WITH counted AS (
-    SELECT c.position, verdict, judge, error_type, error_message, count(*) AS n,
+    SELECT c.position, environment, verdict, judge, error_type, error_message, count(*) AS n,
            list(wall_s) AS wall_s, list(cpu_s) AS cpu_s,
            max(peak_memory_bytes) AS peak_memory_bytes
     FROM results JOIN candidates c USING (candidate_id) GROUP BY ALL
@@ -237,6 +240,18 @@ majorities AS (
     SELECT position, arg_max(verdict, n * 100 - list_position($tie_order, verdict)) AS verdict,
            max(n)::DOUBLE AS k, sum(n)::DOUBLE AS n
     FROM tallies GROUP BY position
+),
+by_environment AS (
+    SELECT position, environment, verdict, sum(n) AS n FROM judged GROUP BY ALL
+),
+of_environments AS (
+    SELECT position, environment,
+           arg_max(verdict, n * 100 - list_position($tie_order, verdict)) AS verdict
+    FROM by_environment GROUP BY ALL
+),
+agreements AS (
+    SELECT position, count(*) AS environments, count(DISTINCT verdict) = 1 AS agree
+    FROM of_environments GROUP BY position
 ),
 intervals AS (
     SELECT position, (k / n + $z2 / (2 * n)) / (1 + $z2 / n) AS middle,
@@ -283,6 +298,8 @@ SELECT c.candidate_id, c.task_id, $wave::SMALLINT AS wave, c.generation,
        CASE WHEN m.n > 0 THEN least(1, i.middle + i.half) END AS agreement_high,
        coalesce(m.n, 0)::INTEGER AS judged,
        coalesce(u.n, 0)::INTEGER AS unjudged,
+       coalesce(a.environments, 0)::INTEGER AS environments,
+       CASE WHEN a.environments > 1 THEN a.agree END AS environments_agree,
        j.judge, e.found.type AS error_type, e.found.message AS error_message,
        d.wall_s, d.cpu_s, d.peak_memory_bytes
 FROM candidates c
@@ -290,6 +307,7 @@ LEFT JOIN majorities m USING (position)
 LEFT JOIN intervals i USING (position)
 LEFT JOIN details d USING (position)
 LEFT JOIN unjudged u USING (position)
+LEFT JOIN agreements a USING (position)
 LEFT JOIN error e USING (position)
 LEFT JOIN judge j USING (position)
 ORDER BY c.position

@@ -27,17 +27,20 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from hpc_runner.corpus.packages import declared_name
 from hpc_runner.errors import DependencyError, StorageError
 from hpc_runner.model import canonical_json
+from hpc_runner.results.files import write_json
 from hpc_runner.sandbox.installer import Target, compile_tree, index_settings, install
 
 __all__ = [
     "Manifest",
     "ResolvedSet",
+    "Sets",
     "cache_directory",
     "distinct",
     "read_sets",
     "resolve",
     "resolve_all",
     "verify",
+    "write_sets",
 ]
 
 AT_ONCE = 4
@@ -77,6 +80,10 @@ class ResolvedSet(BaseModel):
     versions: dict[str, str] = {}
     error: str | None = None
     """Why it couldn't be resolved."""
+
+
+Sets = Mapping[tuple[str, ...], ResolvedSet]
+"""What an environment's sets of requirements came to."""
 
 
 def distinct(dependencies: Iterable[str]) -> tuple[str, ...]:
@@ -152,19 +159,29 @@ def verify(directory: Path, manifest: Manifest) -> bool:
         return False
 
 
-def read_sets(path: Path) -> dict[tuple[str, ...], ResolvedSet]:
-    """What the planner has written of a wave's dependencies; nothing where it had none.
+def write_sets(path: Path, resolved: Mapping[str, Iterable[ResolvedSet]]) -> None:
+    """Write what a wave's dependencies came to in each environment.  Raises ``StorageError``."""
+    sets = {name: [item.model_dump() for item in found] for name, found in resolved.items()}
+    write_json(path, {"environments": sets})
+
+
+def read_sets(path: Path) -> dict[str, Sets]:
+    """By environment, what ``write_sets`` has written; nothing where a wave has no dependencies.
 
     Raises ``StorageError`` for a damaged file.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        found = [ResolvedSet.model_validate(item) for item in content["sets"]]
+        return {
+            environment: {
+                known.requirements: known for known in map(ResolvedSet.model_validate, items)
+            }
+            for environment, items in content["environments"].items()
+        }
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise StorageError(f"{path}: can't be read: {error}") from error
-    return {item.requirements: item for item in found}
 
 
 def _key(requirements: tuple[str, ...], target: Target, wheelhouse: str | None) -> str:

@@ -122,7 +122,7 @@ def obtainable(name: str) -> Availability:
     try:
         recipe = read_recipe(name)
     except ConfigError as error:
-        return Availability(False, str(error), "name one of them with --image")
+        return Availability(False, str(error), "name one of them with --environments")
     if recipe.archive.exists():
         return Availability(True, f"image {name!r} is in {recipe.archive.parent}")
     missing = bootstrap.missing()

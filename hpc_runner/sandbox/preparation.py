@@ -20,12 +20,10 @@ from hpc_runner.model import Candidate, Verdict
 from hpc_runner.results.candidates import Checked, Row
 from hpc_runner.sandbox.agent import AGENT_VERSION
 from hpc_runner.sandbox.client import Hello
-from hpc_runner.sandbox.dependencies import ResolvedSet, distinct
+from hpc_runner.sandbox.dependencies import Sets, distinct
 from hpc_runner.sandbox.spec import Image, seen_at
 
 __all__ = ["Preparation", "mounts", "no_agent", "unrun"]
-
-Sets = Mapping[tuple[str, ...], ResolvedSet]
 
 _NOTHING = {
     "tail": "",
@@ -35,9 +33,9 @@ _NOTHING = {
 
 
 class Preparation:
-    """Of one shard, whose candidates are addressed by their index in it.
+    """Of one shard in one environment; candidates are addressed by their index in the shard.
 
-    ``image``: what they run in, or None.
+    ``sets``: the environment's dependencies.  ``image``: what it is made of, or None.
     """
 
     def __init__(
@@ -52,7 +50,7 @@ class Preparation:
         self._sets = sets
         self._image = image
         self.not_run: dict[int, dict[str, Any]] = {}
-        """Index → the answer that stands for all executions of a candidate."""
+        """Index → the answer that stands for all executions of a candidate there."""
         self.signs: dict[int, list[str]] = {}
         """Index → signs of tampering that were seen without running it."""
         for index, (candidate_id, _, candidate) in enumerate(rows):

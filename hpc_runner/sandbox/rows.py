@@ -7,17 +7,22 @@ from typing import Any
 
 from hpc_runner.model import Candidate, Verdict
 from hpc_runner.results.store import ResultRow
-from hpc_runner.runinfo import RunInfo
+from hpc_runner.runinfo import EnvironmentInfo, RunInfo
 from hpc_runner.sandbox.client import Hello
 
 __all__ = ["condemn", "result_row"]
 
 
 def result_row(
-    info: RunInfo, hello: Hello, candidate: Candidate, answer: dict[str, Any]
+    info: RunInfo,
+    environment: EnvironmentInfo,
+    hello: Hello,
+    candidate: Candidate,
+    answer: dict[str, Any],
 ) -> ResultRow:
     """All columns of ``schema.RESULTS`` that an answer determines: all but wave, shard,
     candidate_id, round and attempt."""
+    image = environment.image
     tests = [
         {"name": name, "outcome": outcome, "wall_s": wall_s, "message": _text(message)}
         for name, outcome, wall_s, message in answer["tests"]
@@ -26,7 +31,7 @@ def result_row(
         "run_id": info.run_id,
         "task_id": candidate.task_id,
         "generation": candidate.generation,
-        "environment": info.environment,
+        "environment": environment.name,
         "verdict": answer["verdict"],
         "judge": answer["judge"],
         "judge_reason": _text_or_none(answer["judge_reason"]),
@@ -51,7 +56,7 @@ def result_row(
         "runtime": info.runtime,
         "isolation": hello.isolation,
         "mechanisms": ",".join(hello.mechanisms),
-        "environment_digest": bytes.fromhex(info.image.digest) if info.image else None,
+        "environment_digest": bytes.fromhex(image.digest) if image else None,
         "python": hello.python,
         "host": hello.host,
         "node_speed": hello.speed,

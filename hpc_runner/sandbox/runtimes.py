@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from hpc_runner.config import DEFAULT_IMAGE
 from hpc_runner.errors import ConfigError
 from hpc_runner.sandbox import images
 from hpc_runner.sandbox.docker import DockerRuntime
@@ -22,11 +23,11 @@ AUTO = ("docker", "local")
 its digest and a hard limit on memory to what the agent does everywhere."""
 
 
-def choose(name: str, image: str = "py311") -> tuple[Runtime, str]:
+def choose(name: str, environments: Sequence[str] = ()) -> tuple[Runtime, str]:
     """The runtime, and why it is this one, as a sentence.
 
     ``auto`` takes the first of ``AUTO`` that works on this machine and whose
-    image is there or can be built.  Raises ``ConfigError`` with what was found
+    images are there or can be built.  Raises ``ConfigError`` with what was found
     and what to do when the name is unknown, when the named one doesn't work, or
     when none does.
     """
@@ -42,18 +43,22 @@ def choose(name: str, image: str = "py311") -> tuple[Runtime, str]:
     passed_over: list[str] = []
     for candidate in AUTO:
         runtime = RUNTIMES[candidate]()
-        found = usable(runtime, image)
+        found = usable(runtime, environments)
         if found.ok:
             return runtime, "; ".join([f"{candidate}: {found.reason}", *passed_over])
         passed_over.append(f"not {candidate}: {found.reason} ({found.mend})")
     raise ConfigError("no runtime works here: " + "; ".join(passed_over))
 
 
-def usable(runtime: Runtime, image: str = "py311") -> Availability:
-    """Like ``runtime.available()``, and its image is there or can be built."""
+def usable(runtime: Runtime, environments: Sequence[str] = ()) -> Availability:
+    """Like ``runtime.available()``, and each of its images is there or can be built."""
     found = runtime.available()
     if not found.ok or not runtime.needs_image:
         return found
-    obtainable = images.obtainable(image)
-    reason = f"{found.reason}, {obtainable.reason}"
-    return Availability(obtainable.ok, reason, obtainable.mend)
+    for image in environments or (DEFAULT_IMAGE,):
+        obtainable = images.obtainable(image)
+        reason = f"{found.reason}, {obtainable.reason}"
+        found = Availability(obtainable.ok, reason, obtainable.mend)
+        if not found.ok:
+            break
+    return found

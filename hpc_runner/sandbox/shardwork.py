@@ -1,4 +1,4 @@
-"""What a worker keeps in mind of its candidates and agents."""
+"""What a worker keeps in mind of its agents."""
 
 from __future__ import annotations
 
@@ -8,33 +8,14 @@ from dataclasses import dataclass, field
 
 from hpc_runner.model import Candidate, Stdio
 from hpc_runner.results.candidates import Row
-from hpc_runner.results.vote import Tally
+from hpc_runner.sandbox.agenda import Work
 from hpc_runner.sandbox.agent import STRETCH
 from hpc_runner.sandbox.client import Agent
 
-__all__ = ["Lane", "Progress", "Work"]
+__all__ = ["Lane"]
 
 SILENCE_S = 60.0
 """Beyond all that an execution may take: then its agent hangs."""
-
-
-@dataclass
-class Work:
-    """One execution to be done."""
-
-    index: int  # of the candidate in the shard
-    round: int
-    attempt: int = 0
-
-
-class Progress:
-    """Where a candidate stands."""
-
-    def __init__(self, rounds: int, threshold: float, judge: str) -> None:
-        self.tally = Tally(rounds, threshold)
-        self.next_round = 0
-        self.pending = 0  # executions queued or in flight
-        self.judge = judge
 
 
 @dataclass
@@ -42,7 +23,6 @@ class Lane:
     """An agent and what it works on."""
 
     slots: int
-    capacity: int  # executions handed to it: one more than its slots, so that none waits for us
     agent: Agent | None = None
     in_flight: dict[int, Work] = field(default_factory=dict)
     heard: float = 0.0  # time.monotonic() of its last answer, or of the first request since

@@ -7,39 +7,34 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from hpc_runner.model import Candidate
-from hpc_runner.runinfo import RunInfo
+from hpc_runner.runinfo import EnvironmentInfo, RunInfo
 from hpc_runner.sandbox.client import Agent
-from hpc_runner.sandbox.preparation import Sets, mounts
+from hpc_runner.sandbox.dependencies import Sets
+from hpc_runner.sandbox.environments import pinned_image
+from hpc_runner.sandbox.preparation import mounts
 from hpc_runner.sandbox.runtimes import RUNTIMES
-from hpc_runner.sandbox.spec import AgentSpec, Image
+from hpc_runner.sandbox.spec import AgentSpec
 
-__all__ = ["StartAgent", "agent_starter", "die_with", "pinned_image"]
+__all__ = ["StartAgent", "agent_starter", "die_with"]
 
 HEADROOM_BYTES = 128 << 20
 """Of a container's memory, for each slot beyond what its candidate may use."""
 HEADROOM_PROCESSES = 16
 
-StartAgent = Callable[[int, Sequence[Candidate]], Agent]
-"""Starts an agent with so many slots, for candidates such as these."""
+StartAgent = Callable[[EnvironmentInfo, int, Sequence[Candidate]], Agent]
+"""Starts an agent in an environment of the run, with so many slots, for candidates such as
+these."""
 
 
-def pinned_image(info: RunInfo) -> Image | None:
-    """What the candidates of a run are run in."""
-    if info.image is None:
-        return None
-    return Image(info.image.name, info.image.reference, bytes.fromhex(info.image.digest))
-
-
-def agent_starter(info: RunInfo, sets: Sets) -> StartAgent:
-    """How agents are started in this run, ``sets`` being the dependencies of the wave.  Raises
-    nothing; what it returns raises as ``Agent`` does."""
+def agent_starter(info: RunInfo, sets: Mapping[str, Sets]) -> StartAgent:
+    """How agents are started in this run, ``sets`` being the dependencies of the wave by
+    environment.  Raises nothing; what it returns raises as ``Agent`` does."""
     runtime = RUNTIMES[info.runtime]()
-    image = pinned_image(info)
 
-    def start(slots: int, candidates: Sequence[Candidate]) -> Agent:
+    def start(environment: EnvironmentInfo, slots: int, candidates: Sequence[Candidate]) -> Agent:
         limits = [candidate.limits for candidate in candidates]
         memory = max(limit.memory_bytes + limit.file_bytes for limit in limits) + HEADROOM_BYTES
         processes = max(limit.processes for limit in limits) + HEADROOM_PROCESSES
@@ -49,9 +44,9 @@ def agent_starter(info: RunInfo, sets: Sets) -> StartAgent:
             require_isolation=info.config.require_isolation,
             memory_bytes=HEADROOM_BYTES + slots * memory,
             processes=HEADROOM_PROCESSES + slots * processes,
-            python=info.config.python,
-            image=image,
-            mounts=mounts(candidates, sets),
+            python=environment.interpreter,
+            image=pinned_image(environment),
+            mounts=mounts(candidates, sets.get(environment.name, {})),
         )
         return Agent(
             runtime.command(spec), runtime.environment(), kill=lambda: runtime.kill(spec.name)

@@ -23,6 +23,7 @@ import sys
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,29 +31,32 @@ from hpc_runner.errors import HpcRunnerError, IsolationError, RuntimeFailure
 from hpc_runner.model import Verdict
 from hpc_runner.results.candidates import read_checked
 from hpc_runner.results.store import ShardStore, read_shard, write_heartbeat
-from hpc_runner.results.vote import certain_rounds
 from hpc_runner.rundir import RunDir
 from hpc_runner.runinfo import RunInfo, read_info
+from hpc_runner.sandbox.agenda import Agenda, Work
 from hpc_runner.sandbox.client import Hello
 from hpc_runner.sandbox.dependencies import read_sets
+from hpc_runner.sandbox.environments import pinned_image
 from hpc_runner.sandbox.preparation import Preparation, no_agent, unrun
 from hpc_runner.sandbox.rows import condemn, result_row
-from hpc_runner.sandbox.shardwork import Lane, Progress, Work
-from hpc_runner.sandbox.starter import StartAgent, agent_starter, die_with, pinned_image
+from hpc_runner.sandbox.shardwork import Lane
+from hpc_runner.sandbox.starter import StartAgent, agent_starter, die_with
 
 __all__ = ["EXIT_STOPPED", "Worker", "main"]
 
 EXIT_STOPPED = 3
 HEARTBEAT_S = 1.0
 AGENT_DEATHS = 5
-"""In a row, without a result in between: then the runtime is at fault, not a candidate."""
+"""In one environment, in a row, without a result in between: then the runtime is at fault,
+not a candidate."""
 
 
 class Worker:
     """Runs one shard; ``run`` may be called once.
 
-    ``start_agent`` comes from the runtime.  With ``per_execution`` each execution gets an
-    agent (a container) of its own.
+    ``start_agent`` comes from the runtime.  Each environment has an agent, started when its
+    first execution is due; all of them together run ``slots`` executions at a time.  With
+    ``per_execution`` each execution gets an agent (a container) of its own.
     """
 
     def __init__(
@@ -70,29 +74,35 @@ class Worker:
         self._start_agent = start_agent
         self._per_execution = per_execution
         self._candidates = read_shard(run.candidates(wave), shard)
-        self._preparation = Preparation(
-            self._candidates,
-            self._config.policy,
-            read_checked(run.candidates(wave), shard),
-            read_sets(run.dependencies(wave)),
-            pinned_image(info),
-        )
+        checked = read_checked(run.candidates(wave), shard)
+        sets = read_sets(run.dependencies(wave))
+        self._preparations = [
+            Preparation(
+                self._candidates,
+                self._config.policy,
+                checked,
+                sets.get(environment.name, {}),
+                pinned_image(environment),
+            )
+            for environment in info.environments
+        ]
         # The pid alone would come again after a reboot, the time alone on another node.
         self._writer = f"{socket.gethostname()}-{os.getpid()}-{time.time_ns():x}"
         self._store = ShardStore(run, wave, shard, writer=self._writer)
-        rounds, threshold = self._config.rounds, self._config.consensus_threshold
-        self._progress = [Progress(rounds, threshold, self._config.judge) for _ in self._candidates]
-        self._todo: deque[Work] = deque()
+        environments = len(info.environments)
+        never = {(i, n) for n, found in enumerate(self._preparations) for i in found.not_run}
+        self._agenda = Agenda(self._config, len(self._candidates), environments, never)
+        self._todo = self._agenda.waiting
         self._alone: deque[Work] = deque()
-        self._verdicts: Counter[str] = Counter()
-        self._done = 0
+        self._judges = [self._config.judge] * len(self._candidates)
         self._next_id = 0
-        self._deaths = 0
-        self._suspects: set[int] = set()  # candidates in flight when an agent died
+        self._deaths: Counter[int] = Counter()  # by environment
+        self._suspects: set[tuple[int, int]] = set()  # in flight when an agent died
         self._stop = False
         self._next_beat = 0.0
-        slots = self._config.slots
-        alone, together = [Lane(1, 1) for _ in range(slots)], [Lane(slots, slots + 1)]
+        self._slots = self._config.slots
+        alone = [Lane(1) for _ in range(self._slots)]
+        together = [Lane(self._slots) for _ in range(environments)]
         self._lanes = alone if per_execution else together
         self._selector = selectors.DefaultSelector()
         self._wake, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -130,57 +140,17 @@ class Worker:
     # -- what there is to do
 
     def _plan(self) -> None:
-        """Queues the rounds that every candidate gets, but for those that are on disk already."""
-        index = {candidate_id: i for i, (candidate_id, _, _) in enumerate(self._candidates)}
-        known: set[tuple[int, int]] = set()
-        for item in self._store.recovered():
-            candidate_id, environment, round_ = item.key
-            if environment == self._info.environment and candidate_id in index:
-                known.add((index[candidate_id], round_))
-                self._count(index[candidate_id], item.verdict)
-        config = self._config
-        for i, answer in self._preparation.not_run.items():
-            # One row stands for all rounds.
-            self._progress[i].next_round = config.rounds
-            self._done += config.rounds - 1
-            if (i, 0) not in known:
-                self._progress[i].pending += 1
-                self._keep(Work(i, 0), no_agent(), answer)
-        certain = config.rounds
-        if config.early_stop:
-            certain = certain_rounds(config.rounds, config.consensus_threshold)
-        last = dict(sorted(known))
-        for round_ in range(config.rounds):
-            for i, progress in enumerate(self._progress):
-                if i in self._preparation.not_run:
-                    continue
-                if round_ < certain or round_ <= last.get(i, -1):
-                    progress.next_round = round_ + 1
-                    if (i, round_) not in known:
-                        self._queue(i, round_)
-        for i, progress in enumerate(self._progress):
-            if not progress.pending:
-                self._go_on(i)
-
-    def _queue(self, index: int, round_: int) -> None:
-        self._progress[index].pending += 1
-        self._todo.append(Work(index, round_))
-
-    def _go_on(self, index: int) -> None:
-        """All that was queued for a candidate is done: one more round, unless it can't matter."""
-        progress = self._progress[index]
-        left = self._config.rounds - progress.next_round
-        if left and progress.tally.decided():
-            self._done += left
-            progress.next_round = self._config.rounds
-        elif left:
-            progress.next_round += 1
-            self._queue(index, progress.next_round - 1)
-
-    def _count(self, index: int, verdict: Verdict) -> None:
-        self._progress[index].tally.add(verdict)
-        self._verdicts[verdict.value] += 1
-        self._done += 1
+        """Tells the agenda what is on disk, and keeps the rows of what is never run."""
+        candidates = {candidate_id: i for i, (candidate_id, _, _) in enumerate(self._candidates)}
+        environments = {item.name: n for n, item in enumerate(self._info.environments)}
+        for known in self._store.recovered():
+            candidate_id, name, round_ = known.key
+            if candidate_id in candidates and name in environments:
+                place = candidates[candidate_id], environments[name]
+                self._agenda.recover(*place, round_, known.verdict)
+        for work in self._agenda.begin():
+            answer = self._preparations[work.environment].not_run[work.index]
+            self._keep(work, no_agent(), answer)
 
     def _in_flight(self) -> int:
         return sum(len(lane.in_flight) for lane in self._lanes)
@@ -188,39 +158,51 @@ class Worker:
     # -- agents
 
     def _feed(self) -> None:
-        for lane in self._lanes:
-            while len(lane.in_flight) < lane.capacity:
-                work = self._next()
-                if work is None:
-                    return
-                if lane.agent is None:
-                    try:
-                        lane.agent = self._start_agent(
-                            lane.slots, [candidate for _, _, candidate in self._candidates]
-                        )
-                    except IsolationError:
-                        raise
-                    except RuntimeFailure:
-                        self._todo.appendleft(work)
-                        self._died()
-                        continue
-                    self._selector.register(lane.agent, selectors.EVENT_READ, lane)
-                if not lane.in_flight:
-                    lane.heard = time.monotonic()
-                self._next_id += 1
-                lane.in_flight[self._next_id] = work
-                try:
-                    lane.agent.submit(self._request(self._next_id, work))
-                except RuntimeFailure as failure:
-                    self._lost(lane, failure)
+        while (queue := self._queue()) and (lane := self._lane(queue[0])):
+            work = queue.popleft()
+            if lane.agent is None and not self._start(lane, work.environment):
+                queue.appendleft(work)
+                continue
+            assert lane.agent is not None
+            if not lane.in_flight:
+                lane.heard = time.monotonic()
+            self._next_id += 1
+            lane.in_flight[self._next_id] = work
+            try:
+                lane.agent.submit(self._request(self._next_id, work))
+            except RuntimeFailure as failure:
+                self._lost(lane, failure)
 
-    def _next(self) -> Work | None:
-        """The next execution; one that is suspected of killing agents only when it is alone."""
+    def _queue(self) -> deque[Work] | None:
+        """Where the next execution is; one that is suspected of killing agents only when it is
+        alone."""
         if self._todo:
-            return self._todo.popleft()
-        if self._alone and not self._in_flight():
-            return self._alone.popleft()
-        return None
+            return self._todo
+        return self._alone if self._alone and not self._in_flight() else None
+
+    def _lane(self, work: Work) -> Lane | None:
+        """The lane for it, if it has room.  An agent is handed one execution more than it has
+        slots, so that none waits for us, but no two agents share that many."""
+        if self._per_execution:
+            return next((lane for lane in self._lanes if not lane.in_flight), None)
+        lane = self._lanes[work.environment]
+        in_flight = self._in_flight()
+        room = in_flight < self._slots or len(lane.in_flight) == in_flight == self._slots
+        return lane if room else None
+
+    def _start(self, lane: Lane, environment: int) -> bool:
+        """False when it failed, and may be tried again."""
+        candidates = [candidate for _, _, candidate in self._candidates]
+        info = self._info.environments[environment]
+        try:
+            lane.agent = self._start_agent(info, lane.slots, candidates)
+        except IsolationError:
+            raise
+        except RuntimeFailure as failure:
+            self._died(environment, failure)
+            return False
+        self._selector.register(lane.agent, selectors.EVENT_READ, lane)
+        return True
 
     def _request(self, identity: int, work: Work) -> dict[str, Any]:
         candidate = self._candidates[work.index][2]
@@ -230,8 +212,8 @@ class Worker:
             "code": candidate.code,
             "tests": candidate.tests.model_dump(mode="json"),
             "limits": candidate.limits.model_dump(mode="json"),
-            **self._preparation.request(candidate),
-            "judge": self._progress[work.index].judge,
+            **self._preparations[work.environment].request(candidate),
+            "judge": self._judges[work.index],
             "every": self._config.every_test,
             "fresh": self._config.fresh_interpreter,
         }
@@ -265,15 +247,19 @@ class Worker:
         self._end(lane, by_force=True)
         for work in works:
             self._again(work, hello, str(failure))
-        news = {work.index for work in works} - self._suspects
+        news = {(work.index, work.environment) for work in works} - self._suspects
         self._suspects |= news
         if news:  # those that were there before explain their agent's death
-            self._died()
+            self._died(works[0].environment, failure)
 
-    def _died(self) -> None:
-        self._deaths += 1
-        if self._deaths >= AGENT_DEATHS:
-            raise RuntimeFailure(f"{self._deaths} agents in a row died without a result")
+    def _died(self, environment: int, failure: RuntimeFailure) -> None:
+        self._deaths[environment] += 1
+        if self._deaths[environment] >= AGENT_DEATHS:
+            name = self._info.environments[environment].name
+            raise RuntimeFailure(
+                f"{AGENT_DEATHS} agents of {name} in a row died without a result; the last one:"
+                f" {failure}"
+            ) from failure
 
     def _again(self, work: Work, hello: Hello, reason: str) -> None:
         if work.attempt >= self._config.infrastructure_retries:
@@ -281,7 +267,7 @@ class Worker:
             self._keep(work, hello, answer)
             return
         queue = self._todo if work.attempt == 0 else self._alone
-        queue.append(Work(work.index, work.round, work.attempt + 1))
+        queue.append(replace(work, attempt=work.attempt + 1))
 
     def _end(self, lane: Lane, *, by_force: bool = False) -> None:
         if lane.agent is not None:
@@ -315,12 +301,12 @@ class Worker:
             else:
                 self._again(work, hello, reason)
             return
-        self._deaths = 0
+        self._deaths[work.environment] = 0
         if answer["judge"] == "inline":
-            if self._progress[work.index].judge == "auto":
-                self._progress[work.index].judge = "inline"  # the next rounds need not try
+            if self._judges[work.index] == "auto":
+                self._judges[work.index] = "inline"  # the next rounds need not try
             # Where tests and candidate share a process, what is tried may work.
-            answer["suspicion"] += self._preparation.signs.get(work.index, ())
+            answer["suspicion"] += self._preparations[work.environment].signs.get(work.index, ())
         if answer["suspicion"] and self._config.suspicious == "fail":
             condemn(answer)
         self._keep(work, hello, answer)
@@ -328,15 +314,12 @@ class Worker:
     def _keep(self, work: Work, hello: Hello, answer: dict[str, Any]) -> None:
         candidate_id, _, candidate = self._candidates[work.index]
         _, wave, shard = self._where
-        row = result_row(self._info, hello, candidate, answer)
+        environment = self._info.environments[work.environment]
+        row = result_row(self._info, environment, hello, candidate, answer)
         row.update(wave=wave, shard=shard, candidate_id=candidate_id)
         row.update(round=work.round, attempt=work.attempt)
         self._store.append(row)
-        self._count(work.index, Verdict(answer["verdict"]))
-        progress = self._progress[work.index]
-        progress.pending -= 1
-        if not progress.pending:
-            self._go_on(work.index)
+        self._agenda.finish(work, Verdict(answer["verdict"]))
 
     def _beat(self, *, last: bool = False) -> None:
         now = time.monotonic()
@@ -352,9 +335,9 @@ class Worker:
                 "writer": self._writer,
                 "pid": os.getpid(),
                 "host": socket.gethostname(),
-                "done": self._done,
-                "planned": len(self._candidates) * self._config.rounds,
-                "verdicts": dict(self._verdicts),
+                "done": self._agenda.done,
+                "planned": self._agenda.planned,
+                "verdicts": dict(self._agenda.verdicts),
                 "in_flight": self._in_flight(),
             },
         )

@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from sandbox.pythons import several
 from sandbox.wheels import make_wheel
 
 from hpc_runner.config import RunConfig
@@ -20,6 +21,8 @@ from hpc_runner.results.candidates import read_checked
 from hpc_runner.results.vote import vote
 from hpc_runner.rundir import RunDir
 from hpc_runner.runinfo import RunInfo, read_info
+from hpc_runner.sandbox.dependencies import read_sets
+from hpc_runner.sandbox.local import check_interpreter
 
 THREE = {"kind": "calls", "entry_point": "f", "cases": [{"args": [1, 2], "expected": 3}]}
 SUMS = "from tiny_sums import add\ndef f(a, b): return add(a, b)"
@@ -87,6 +90,43 @@ def test_dependencies_are_there_and_those_that_are_not_hinder_nobody(planned: Pl
     (row,) = absent["rows"]
     assert (row["verdict"], row["judge"], row["round"]) == ("internal_error", "dependencies", 0)
     assert row["error_type"] == "DependencyError" and "no-such-package" in row["error_message"]
+
+
+def test_each_environment_has_its_own_dependencies(planned: Planned, tmp_path: Path) -> None:
+    old, new = several(2)
+    versions = [check_interpreter(path).split(".")[:2] for path in (old, new)]
+    for (major, minor), word in zip(versions, ("old", "new"), strict=True):
+        tag = f"cp{major}{minor}-none-any"
+        make_wheel(tmp_path / "wheels", "tagged", "1.0", {"tagged.py": f"who = {word!r}"}, tag=tag)
+    major, minor = versions[0]
+    tag = f"cp{major}{minor}-none-any"
+    make_wheel(tmp_path / "wheels", "only_old", "1.0", {"only_old.py": ""}, tag=tag)
+    code = f"""
+import sys, tagged
+def f(a, b):
+    assert tagged.who == ("old" if sys.version_info[:2] == ({major}, {minor}) else "new")
+    return a + b
+"""
+    run, info = planned(
+        {"environments": (old, new)},
+        both={"code": code, "dependencies": ["tagged"]},
+        one={"code": "import only_old\n" + PLAIN, "dependencies": ["only-old"]},
+    )
+    first, second = (environment.name for environment in info.environments)
+    told = f"only-old can't be had for {second}, which leaves 1 candidate unjudged there"
+    assert len([line for line in info.warnings if told in line]) == 1
+    assert "tagged can't" not in str(info.warnings) and f"for {first}" not in str(info.warnings)
+    sets = read_sets(run.dependencies(0))
+    directories = {sets[name][("tagged",)].directory for name in (first, second)}
+    assert None not in directories and len(directories) == 2
+    votes = judged(run)
+    assert votes["both"]["accepted"] and votes["both"]["environments_agree"]
+    one = votes["one"]
+    assert (one["accepted"], one["environments"], one["environments_agree"]) == (True, 1, None)
+    unjudged = [row for row in one["rows"] if row["verdict"] == "internal_error"]
+    assert [(row["environment"], row["judge"], row["round"]) for row in unjudged] == [
+        (second, "dependencies", 0)
+    ]
 
 
 def test_dependencies_can_be_read_and_not_changed(planned: Planned) -> None:

@@ -94,10 +94,26 @@ def test_plurals() -> None:
 
 def test_signs_of_tampering_have_a_section(summary: Summary) -> None:
     assert "Signs of tampering" not in as_text(summary)
+    assert "environments agree" not in as_text(summary)
     sign = Suspicion(sign="replaced: builtins.abs", candidates=3, accepted=2, task_id="t/1")
     text = as_text(summary.model_copy(update={"suspicions": (sign,)}))
     (line,) = [line for line in text.splitlines() if "builtins.abs" in line]
     assert line.split() == ["3", "2", "replaced:", "builtins.abs", "t/1"]
+
+
+def test_environments_have_a_table_where_there_are_several(tmp_path: Path) -> None:
+    candidates = [
+        MadeCandidate("T/0", ["accepted"] * 4),
+        MadeCandidate("T/1", ["accepted", "wrong_answer"] * 2),
+        MadeCandidate("T/2", ["accepted", "internal_error"] * 2),
+    ]
+    run = make_run(tmp_path, candidates, environments=["py311", "py313"])
+    vote(run, 0, 0.8)
+    text = as_text(summarise(run))
+    lines = [line.split() for line in text.splitlines()]
+    assert ["py311", "3.11.7", "6", "3", "3"] in lines
+    assert ["py313", "3.11.7", "6", "2", "1"] in lines
+    assert "The environments agree on 1 of 2 candidates that several judged (50.0 %)" in text
 
 
 def test_judges_have_shares_where_there_are_several(summary: Summary) -> None:

@@ -16,7 +16,7 @@ from hpc_runner.model import Assertions, Candidate
 from hpc_runner.results.schema import REJECTED, SAMPLES, SCHEMA_VERSION
 from hpc_runner.results.store import CandidateWriter, ResultRow, ShardStore, write_table
 from hpc_runner.rundir import RunDir
-from hpc_runner.runinfo import ImageInfo, RunInfo, write_info
+from hpc_runner.runinfo import EnvironmentInfo, RunInfo, write_info
 
 START = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 
@@ -37,7 +37,7 @@ def make_row(candidate_id: bytes, round_: int = 0, **columns: Any) -> ResultRow:
         "task_id": "T/0",
         "candidate_id": candidate_id,
         "generation": 0,
-        "environment": "python3.11",
+        "environment": "py311",
         "round": round_,
         "attempt": 0,
         "verdict": "accepted",
@@ -91,10 +91,12 @@ def make_run(
     *,
     shards: int = 1,
     rounds: int = 3,
+    environments: Sequence[str] = ("py311",),
     rejected: Sequence[tuple[str, int, str, str]] = (),
     finish: bool = True,
 ) -> RunDir:
-    """A run of one wave whose executions began one second after another."""
+    """A run of one wave whose executions began one second after another: those of round 0 in
+    each of the environments, then those of round 1."""
     run = RunDir(root)
     made = [make_candidate(n, given.task_id) for n, given in enumerate(candidates)]
     size = -(-len(made) // shards)
@@ -126,8 +128,10 @@ def make_run(
         part = slice(shard * size, (shard + 1) * size)
         store = ShardStore(run, 0, shard, writer="made")
         for candidate, given in zip(made[part], candidates[part], strict=True):
-            for round_, verdict in enumerate(given.verdicts):
+            for n, verdict in enumerate(given.verdicts):
+                round_, place = divmod(n, len(environments))
                 columns = {"shard": shard, "task_id": given.task_id, "verdict": verdict}
+                columns["environment"] = environments[place]
                 columns["started_at"] = START + timedelta(seconds=seconds)
                 seconds += 1
                 store.append(
@@ -141,11 +145,18 @@ def make_run(
     columns_ = REJECTED.names
     bad = [dict(zip(columns_, values, strict=True)) for values in rejected]
     write_table(run.rejected, pa.Table.from_pylist(bad, schema=REJECTED))
-    write_info(run, make_info(len(samples), len(made), len(rejected), shards, rounds))
+    write_info(run, make_info(len(samples), len(made), len(rejected), shards, rounds, environments))
     return run
 
 
-def make_info(samples: int, candidates: int, rejected: int, shards: int, rounds: int) -> RunInfo:
+def make_info(
+    samples: int,
+    candidates: int,
+    rejected: int,
+    shards: int,
+    rounds: int,
+    environments: Sequence[str] = ("py311",),
+) -> RunInfo:
     given: dict[str, Any] = {
         "run_id": "made",
         "created_at": START,
@@ -161,8 +172,7 @@ def make_info(samples: int, candidates: int, rejected: int, shards: int, rounds:
         "shards": shards,
         "runtime": "local",
         "runtime_reason": "it was asked for",
-        "image": ImageInfo(name="py311", reference="py311:1", digest="00" * 32),
-        "environment": "python3.11",
+        "environments": [EnvironmentInfo(name=name) for name in environments],
         "host": "node1",
     }
     return RunInfo(**{name: given[name] for name in RunInfo.model_fields if name in given})

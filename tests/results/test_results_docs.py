@@ -58,18 +58,32 @@ def test_every_verdict_is_explained_and_ties_are_as_told() -> None:
     assert ", ".join(f"`{verdict.value}`" for verdict in TIE_ORDER) in DOCUMENT
 
 
-def test_the_three_queries_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_queries_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     candidates = [
         MadeCandidate("T/0", ["accepted"] * 3, samples=3),
         MadeCandidate("T/1", ["accepted", "time_limit", "accepted"]),
         MadeCandidate("T/2", ["internal_error"] * 3),
+        MadeCandidate("T/3", ["accepted", "time_limit"] * 2),
     ]
-    run = make_run(tmp_path, candidates, shards=3)
+    run = make_run(tmp_path, candidates, shards=4, environments=["py311", "py313"])
     vote(run, 0, 0.8)
     monkeypatch.chdir(run.root)
     queries = re.findall(r"```sql\n(.*?)```", DOCUMENT, re.DOTALL)
-    assert len(queries) == 3
-    verdicts, flaky, time = (duckdb.connect().execute(query).fetchall() for query in queries)
-    assert verdicts == [("accepted", 4, 80.0), ("unjudged", 1, 20.0)]
-    assert [(row[0], row[3]) for row in flaky] == [("T/1", ["accepted", "time_limit", "accepted"])]
-    assert time == [("T/0", 3, 1.5, 0.0), ("T/1", 3, 1.5, 0.333), ("T/2", 3, 1.5, 0.0)]
+    assert len(queries) == 4
+    verdicts, flaky, disagree, time = (
+        duckdb.connect().execute(query).fetchall() for query in queries
+    )
+    assert verdicts == [("accepted", 4, 66.7), ("time_limit", 1, 16.7), ("unjudged", 1, 16.7)]
+    found = [(row[0], row[3]) for row in flaky]
+    assert found == [
+        ("T/1", ["accepted", "accepted", "time_limit"]),
+        ("T/3", ["accepted", "accepted", "time_limit", "time_limit"]),
+    ]
+    assert [(row[0], row[2], row[3]) for row in disagree] == [
+        ("T/1", "py311", ["accepted", "accepted"]),
+        ("T/1", "py313", ["time_limit"]),
+        ("T/3", "py311", ["accepted", "accepted"]),
+        ("T/3", "py313", ["time_limit", "time_limit"]),
+    ]
+    assert time[0] == ("T/3", 4, 2.0, 0.5)
+    assert time[1:] == [("T/0", 3, 1.5, 0.0), ("T/1", 3, 1.5, 0.333), ("T/2", 3, 1.5, 0.0)]

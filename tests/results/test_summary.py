@@ -82,6 +82,47 @@ def test_time_is_that_of_the_executions(tmp_path: Path) -> None:
     assert summary.executions_per_s == pytest.approx(17 / 16.5)
 
 
+def test_each_environment_is_counted_by_itself(tmp_path: Path) -> None:
+    candidates = [
+        MadeCandidate("T/0", ["accepted"] * 4),
+        MadeCandidate("T/1", ["accepted", "wrong_answer"] * 3),
+        MadeCandidate("T/2", ["accepted", "internal_error"] * 3),
+        MadeCandidate("T/3", ["time_limit"] * 6),
+        MadeCandidate("T/4", ["accepted", "accepted", "accepted", "wrong_answer", "accepted"]),
+    ]
+    run = make_run(tmp_path, candidates, environments=["py313", "py311"])
+    vote(run, 0, 0.8)
+    summary = summarise(run)
+    assert [(e.name, e.executions, e.judged, e.accepted) for e in summary.environments] == [
+        ("py313", 14, 5, 4),
+        ("py311", 13, 4, 1),  # T/4 is tied there, and so not accepted
+    ]
+    assert (summary.environments_compared, summary.environments_agree) == (4, 2)
+    assert summary.environment_agreement == 0.5
+    assert (summary.executions, summary.executions_saved) == (27, 3)
+
+
+def test_what_is_never_run_is_not_saved(tmp_path: Path) -> None:
+    never = {"isolation": "none", "python": ""}
+    candidates = [
+        MadeCandidate("T/0", ["accepted"] * 3),
+        MadeCandidate("T/1", ["policy_violation"] * 2, columns=never),
+    ]
+    run = make_run(tmp_path, candidates, environments=["a", "b"])
+    vote(run, 0, 0.8)
+    summary = summarise(run)
+    assert (summary.executions, summary.executions_saved) == (3, 3)
+    assert [item.judged for item in summary.environments] == [2, 2]
+
+
+def test_without_a_second_environment_nothing_is_compared(tmp_path: Path) -> None:
+    summary = summarise(mixed_run(tmp_path))
+    [environment] = summary.environments
+    assert (environment.name, environment.judged, environment.accepted) == ("py311", 5, 1)
+    assert environment.python == ("3.11.7",)
+    assert summary.environments_compared == 0 and summary.environment_agreement is None
+
+
 def test_it_survives_its_own_json(tmp_path: Path) -> None:
     summary = summarise(mixed_run(tmp_path))
     assert Summary.model_validate_json(summary.model_dump_json()) == summary

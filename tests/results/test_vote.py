@@ -28,6 +28,12 @@ few_verdicts = st.sampled_from(
 thresholds = st.sampled_from([0.51, 0.6, 2 / 3, 0.75, 0.8, 0.9, 1.0])
 
 
+def alone(verdicts: list[Verdict]) -> Verdict | None:
+    """What one environment says, in the plain words of docs/results.md."""
+    judged = Counter(verdict for verdict in verdicts if verdict is not Verdict.INTERNAL_ERROR)
+    return min(judged, key=lambda v: (-judged[v], TIE_ORDER.index(v)), default=None)
+
+
 def votes_of(run: RunDir) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = pq.ParquetFile(run.votes).read().to_pylist()
     return rows
@@ -104,16 +110,18 @@ def test_four_of_five_are_enough_for_a_threshold_of_four_fifths() -> None:
     thresholds,
     st.integers(1, 4),
     st.integers(1, 40),
+    st.integers(1, 3),
 )
 def test_the_query_says_what_the_plain_words_say(
-    executions: list[list[Verdict]], threshold: float, shards: int, chunk_rows: int
+    executions: list[list[Verdict]], threshold: float, shards: int, chunk_rows: int, places: int
 ) -> None:
     shards = min(shards, len(executions))
     while -(-len(executions) // -(-len(executions) // shards)) != shards:
         shards -= 1
     with tempfile.TemporaryDirectory() as root:
         candidates = [MadeCandidate(f"T/{n}", e) for n, e in enumerate(executions)]
-        run = make_run(Path(root), candidates, shards=shards)
+        environments = [f"e{n}" for n in range(places)]
+        run = make_run(Path(root), candidates, shards=shards, environments=environments)
         vote(run, 0, threshold, chunk_rows=chunk_rows)
         rows = votes_of(run)
     assert [row["task_id"] for row in rows] == [made.task_id for made in candidates]
@@ -124,6 +132,11 @@ def test_the_query_says_what_the_plain_words_say(
         for name in ("agreement", "agreement_low", "agreement_high"):
             value = getattr(expected, name)
             assert row[name] == (None if value is None else pytest.approx(value, abs=1e-12))
+        said = [alone([Verdict(v) for v in made.verdicts[n::places]]) for n in range(places)]
+        judged = [verdict for verdict in said if verdict is not None]
+        assert row["environments"] == len(judged)
+        expected_agreement = len(set(judged)) == 1 if len(judged) > 1 else None
+        assert row["environments_agree"] == expected_agreement, made.verdicts
 
 
 @settings(max_examples=5, deadline=None)
@@ -135,6 +148,7 @@ def test_votes_do_not_depend_on_the_order_of_rows(generator: random.Random) -> N
             candidate.candidate_id,
             round_,
             verdict=list(Verdict)[(n * 7 + round_ * (n % 3)) % len(Verdict)],
+            environment=("py38", "py313")[n % 2],
             error_type=f"Error{round_ % 2}",
             judge=("split", "inline")[round_ % 2],
             wall_s=0.1 * round_,
@@ -155,6 +169,23 @@ def test_votes_do_not_depend_on_the_order_of_rows(generator: random.Random) -> N
             vote(run, 0, 0.8)
             found.append(votes_of(run))
     assert found[0] == found[1]
+
+
+def test_environments_agree_by_their_own_majorities(tmp_path: Path) -> None:
+    cases = {
+        # round 0 in a, round 0 in b, round 1 in a, ...
+        "same": (["accepted"] * 4, True),
+        "different": (["accepted", "wrong_answer"] * 2, False),
+        "random": (["accepted", "accepted", "accepted", "accepted", "time_limit"], True),
+        "tied in b": (["accepted", "accepted", "accepted", "time_limit"], False),
+        "one judged": (["accepted", "internal_error"] * 2, None),
+        "none judged": (["internal_error"] * 4, None),
+    }
+    made = [MadeCandidate(name, verdicts) for name, (verdicts, _) in cases.items()]
+    run = make_run(tmp_path, made, environments=["a", "b"])
+    vote(run, 0, 0.8)
+    found = {row["task_id"]: row["environments_agree"] for row in votes_of(run)}
+    assert found == {name: agree for name, (_, agree) in cases.items()}
 
 
 def test_what_a_vote_says_beside_the_verdict(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -17,12 +16,14 @@ from hpc_runner.errors import DependencyError, StorageError
 from hpc_runner.sandbox import installer
 from hpc_runner.sandbox.dependencies import (
     Manifest,
+    ResolvedSet,
     cache_directory,
     distinct,
     read_sets,
     resolve,
     resolve_all,
     verify,
+    write_sets,
 )
 from hpc_runner.sandbox.installer import Target, audit
 from hpc_runner.sandbox.local import base_interpreter, check_interpreter
@@ -225,11 +226,14 @@ def test_a_cache_that_cannot_be_written_is_said(wheelhouse: Path, tmp_path: Path
 def test_the_file_of_a_wave(tmp_path: Path) -> None:
     path = tmp_path / "dependencies.json"
     assert read_sets(path) == {}
-    path.write_text(json.dumps({"sets": [{"requirements": ["a"], "error": "no"}]}))
-    assert read_sets(path)[("a",)].error == "no"
-    path.write_text("{")
-    with pytest.raises(StorageError, match=r"dependencies\.json"):
-        read_sets(path)
+    had = ResolvedSet(requirements=("a",), directory="/content/x", versions={"a": "1.0"})
+    not_had = ResolvedSet(requirements=("a",), error="no")
+    write_sets(path, {"py311": [had], "py38": [not_had]})
+    assert read_sets(path) == {"py311": {("a",): had}, "py38": {("a",): not_had}}
+    for damaged in ("{", "[]", '{"environments": {"py311": 7}}'):
+        path.write_text(damaged)
+        with pytest.raises(StorageError, match=r"dependencies\.json"):
+            read_sets(path)
 
 
 # The resolver's surroundings

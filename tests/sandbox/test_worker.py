@@ -21,7 +21,7 @@ from hpc_runner.config import RunConfig
 from hpc_runner.model import Verdict
 from hpc_runner.pipeline.plan import plan
 from hpc_runner.results.journal import decode_lines
-from hpc_runner.results.vote import Tally, certain_rounds
+from hpc_runner.results.vote import Tally, certain_executions
 from hpc_runner.rundir import RunDir
 from hpc_runner.sandbox.worker import EXIT_STOPPED
 
@@ -137,7 +137,7 @@ def test_a_finished_shard_is_not_run_again(tmp_path: Path, start: Start) -> None
 
 def test_early_stop_leaves_out_what_cannot_matter(tmp_path: Path, start: Start) -> None:
     flaky = "import os\ndef f(x): return x + 1 if os.urandom(1)[0] % 2 else 0\n"
-    for early, least in ((True, certain_rounds(9, 0.6)), (False, 9)):
+    for early, least in ((True, certain_executions(9, 1, 0.6)), (False, 9)):
         where = tmp_path / str(early)
         where.mkdir()
         options = {"rounds": 9, "consensus_threshold": 0.6, "early_stop": early}
@@ -157,7 +157,7 @@ def test_early_stop_leaves_out_what_cannot_matter(tmp_path: Path, start: Start) 
 @pytest.mark.parametrize("threshold", [0.51, 0.8, 1.0])
 @pytest.mark.parametrize("rounds", [1, 2, 3, 5, 9])
 def test_certain_rounds_are_the_fewest_that_can_decide(rounds: int, threshold: float) -> None:
-    certain = certain_rounds(rounds, threshold)
+    certain = certain_executions(rounds, 1, threshold)
     assert 1 <= certain <= rounds
     pairs = [(a, b) for a in Verdict for b in Verdict]
     for first, second in pairs:

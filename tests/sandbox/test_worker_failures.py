@@ -14,10 +14,11 @@ from test_worker import BAD, GOOD, TESTS, planned, results, verdicts
 from hpc_runner.errors import RuntimeFailure
 from hpc_runner.model import Candidate
 from hpc_runner.rundir import RunDir
-from hpc_runner.runinfo import read_info
+from hpc_runner.runinfo import EnvironmentInfo, read_info
 from hpc_runner.sandbox.client import Agent
-from hpc_runner.sandbox.local import LocalRuntime, base_interpreter
+from hpc_runner.sandbox.local import LocalRuntime
 from hpc_runner.sandbox.spec import AGENT
+from hpc_runner.sandbox.starter import StartAgent
 from hpc_runner.sandbox.worker import AGENT_DEATHS, Worker
 
 KILLER = "# kills its agent\n" + GOOD
@@ -43,15 +44,20 @@ class Agents:
         self._program = where / "fragile.py"
         self._program.write_text(FRAGILE)
         self.slots: list[int] = []
+        self.environments: list[str] = []
 
-    def __call__(self, slots: int, candidates: Sequence[Candidate]) -> Agent:
+    def __call__(
+        self, environment: EnvironmentInfo, slots: int, candidates: Sequence[Candidate]
+    ) -> Agent:
         self.slots.append(slots)
+        self.environments.append(environment.name)
         assert candidates
-        argv = [base_interpreter(), "-I", "-B", str(AGENT), "--slots", str(slots)]
+        assert environment.interpreter
+        argv = [environment.interpreter, "-I", "-B", str(AGENT), "--slots", str(slots)]
         return Agent([sys.executable, str(self._program), *argv], LocalRuntime().environment())
 
 
-def work(run: RunDir, agents: Agents, **options: Any) -> bool:
+def work(run: RunDir, agents: StartAgent, **options: Any) -> bool:
     options.setdefault("per_execution", False)
     return Worker(run, read_info(run), 0, 0, start_agent=agents, **options).run()
 
@@ -93,7 +99,7 @@ def test_a_runtime_that_never_works_is_given_up(tmp_path: Path) -> None:
     run = planned(tmp_path, [f"{GOOD}# {n}" for n in range(20)], rounds=1)
     calls: list[int] = []
 
-    def broken(slots: int, candidates: Sequence[Candidate]) -> Agent:
+    def broken(environment: EnvironmentInfo, slots: int, candidates: Sequence[Candidate]) -> Agent:
         calls.append(slots)
         raise RuntimeFailure("no such image")
 

@@ -1,0 +1,139 @@
+"""Which executions of a shard are to be done, in which order, and which can't matter any more.
+
+The executions of a candidate are its *steps*: round 0 in each environment, then round 1 in
+each environment, and so on.  Every candidate gets its first steps, as many as any decision
+takes and one in each environment at least; then one more at a time, until no outcome of
+the rest could change verdict or consensus.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Set
+from dataclasses import dataclass, field
+
+from hpc_runner.config import RunConfig
+from hpc_runner.model import Verdict
+from hpc_runner.results.vote import Tally, certain_executions
+
+__all__ = ["Agenda", "Work"]
+
+
+@dataclass
+class Work:
+    """One execution to be done."""
+
+    index: int  # of the candidate in the shard
+    environment: int  # of the run
+    round: int
+    attempt: int = 0
+
+
+@dataclass
+class _State:
+    """Where a candidate stands."""
+
+    tally: Tally
+    known: set[int] = field(default_factory=set)  # steps that are on disk from before
+    next_step: int = 0
+    pending: int = 0  # executions queued or in flight
+
+
+class Agenda:
+    """Of one shard; candidates and environments are addressed by their index.
+
+    ``never``: (candidate, environment) where nothing is run: one row, of round 0, stands for
+    all rounds there.  First ``recover`` what is known, then ``begin``, then take from
+    ``waiting`` and ``finish``.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        candidates: int,
+        environments: int,
+        never: Set[tuple[int, int]] = frozenset(),
+    ) -> None:
+        self._environments = environments
+        self._steps = config.rounds * environments
+        self._rounds = config.rounds
+        self._certain = self._steps
+        if config.early_stop:
+            threshold = config.consensus_threshold
+            self._certain = certain_executions(config.rounds, environments, threshold)
+        self._never = never
+        self._states = [
+            _State(Tally(self._steps, config.consensus_threshold)) for _ in range(candidates)
+        ]
+        self.waiting: deque[Work] = deque()
+        self.verdicts: Counter[str] = Counter()
+        """Of all that is known."""
+        self.planned = candidates * self._steps
+        self.done = 0
+        """Of ``planned``; what need not be done is done."""
+
+    def recover(self, index: int, environment: int, round_: int, verdict: Verdict) -> None:
+        """An execution that is on disk."""
+        self._states[index].known.add(round_ * self._environments + environment)
+        self._count(index, verdict)
+
+    def begin(self) -> list[Work]:
+        """Queue what every candidate gets and is not on disk.
+
+        Returns what stands for executions that are never run, for ``finish``.
+        """
+        for state in self._states:
+            # What lies before a step that is on disk is done, too.
+            state.next_step = max([self._certain, *(step + 1 for step in state.known)])
+        for step in range(max((state.next_step for state in self._states), default=0)):
+            for index, state in enumerate(self._states):
+                if step < state.next_step:
+                    self._queue(index, step)
+        unrun = []
+        for index, environment in sorted(self._never):
+            known = sum(
+                step % self._environments == environment for step in self._states[index].known
+            )
+            if not known:
+                unrun.append(Work(index, environment, 0))
+                self._states[index].pending += 1
+            for _ in range(self._rounds - max(1, known)):
+                self._states[index].tally.add(Verdict.INTERNAL_ERROR)
+                self.done += 1
+        for index, state in enumerate(self._states):
+            if not state.pending:
+                self._go_on(index)
+        return unrun
+
+    def finish(self, work: Work, verdict: Verdict) -> None:
+        """``work`` has its row."""
+        self._count(work.index, verdict)
+        self._states[work.index].pending -= 1
+        if not self._states[work.index].pending:
+            self._go_on(work.index)
+
+    def _count(self, index: int, verdict: Verdict) -> None:
+        self._states[index].tally.add(verdict)
+        self.verdicts[verdict.value] += 1
+        self.done += 1
+
+    def _go_on(self, index: int) -> None:
+        """All that was queued for a candidate is done: one more step, unless it can't matter."""
+        state = self._states[index]
+        while state.next_step < self._steps and not state.pending:
+            step = state.next_step
+            state.next_step += 1
+            if not state.tally.decided():
+                self._queue(index, step)
+            elif self._runs(index, step):
+                self.done += 1
+
+    def _queue(self, index: int, step: int) -> None:
+        """Unless it is on disk or never run."""
+        if self._runs(index, step) and step not in self._states[index].known:
+            round_, environment = divmod(step, self._environments)
+            self._states[index].pending += 1
+            self.waiting.append(Work(index, environment, round_))
+
+    def _runs(self, index: int, step: int) -> bool:
+        return (index, step % self._environments) not in self._never
