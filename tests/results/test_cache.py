@@ -42,6 +42,7 @@ def entries(numbers: Iterable[int], **columns: Any) -> pa.Table:
         "flaky": False,
         "judged": 3,
         "unjudged": 0,
+        "environments": 1,
     }
     rows = [row | {"key": key(number)} | columns for number in numbers]
     return pa.Table.from_pylist(rows, schema=ENTRIES)
