@@ -3,6 +3,7 @@
 RUN/
   run.json                     what was asked (RunConfig), who made it, digests;
                                written last: its existence says that the plan is complete
+  profile.json                 the site profile, for a run on a cluster
   planning/                    the planner's scratch space, gone when the plan is complete
   samples.parquet              one row per program of the corpus
   rejected.parquet             rows of the corpus that could not be used
@@ -32,6 +33,10 @@ class RunDir:
     @property
     def info(self) -> Path:
         return self.root / "run.json"
+
+    @property
+    def profile(self) -> Path:
+        return self.root / "profile.json"
 
     @property
     def planning(self) -> Path:
