@@ -14,6 +14,7 @@ from typing import Any
 
 from hpc_runner.errors import IsolationError, RuntimeFailure
 from hpc_runner.sandbox.agent import PROTOCOL
+from hpc_runner.sandbox.calls import abandon, ended
 
 __all__ = ["Agent", "Hello", "probe"]
 
@@ -56,7 +57,9 @@ class Agent:
         kill: Callable[[], None] = lambda: None,
         start_s: float = 120.0,
     ) -> None:
+        self._program = argv[0].rpartition("/")[2]
         self._kill = kill
+        self._greeted = False
         self._buffer = bytearray()
         self._errors = bytearray()
         self._unsent = bytearray()
@@ -114,31 +117,36 @@ class Agent:
                 return found
 
     def close(self) -> None:
-        """End it: by closing its stdin, and by force when that doesn't do.  Idempotent."""
-        self.dead = True
-        if self._process.stdin is None or self._process.stdin.closed:
-            return
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.close()
-        try:
-            self._process.wait(_CLOSE_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._kill()
-            self._process.wait()
-        self._selector.close()
-        for stream in (self._process.stdout, self._process.stderr):
-            assert stream
-            stream.close()
+        """End it: by closing its stdin, and by force when that doesn't do.  Idempotent.
+
+        Raises what ``kill`` raises; a process that can't be ended is left alone then.
+        """
+        self._end(_CLOSE_S)
 
     def abort(self) -> None:
-        """End it at once, by force.  Idempotent."""
-        if self._process.poll() is None:
-            self._process.kill()
-            self._kill()
-        self.close()
+        """End it at once, by force.  Idempotent; raises as ``close`` does."""
+        self._end(0.0)
 
     # -- inside
+
+    def _end(self, grace_s: float) -> None:
+        self.dead = True
+        stdin = self._process.stdin
+        if stdin is None or stdin.closed:
+            return
+        with contextlib.suppress(BrokenPipeError):
+            stdin.close()
+        try:
+            if not ended(self._process, grace_s):
+                with contextlib.suppress(PermissionError):  # as with Sarus, which runs as root
+                    self._process.kill()
+                self._kill()
+            elif not grace_s:
+                with contextlib.suppress(RuntimeFailure):  # a container may outlive its client
+                    self._kill()
+        finally:
+            self._selector.close()
+            abandon(self._process)
 
     def _greet(self, start_s: float) -> Hello:
         first: list[dict[str, Any]] = []
@@ -151,6 +159,7 @@ class Agent:
             self.abort()
             raise RuntimeFailure(f"the agent said nothing for {start_s:.0f} s{self._said()}")
         hello = first[0]
+        self._greeted = True
         if (
             type(hello) is not dict
             or hello.get("op") != "hello"
@@ -233,7 +242,10 @@ class Agent:
             status = "none yet"
         if self._err in self._selector.get_map():
             self._read_errors()
-        return RuntimeFailure(f"the agent died (exit status {status}){self._said()}")
+        what = "the agent died"
+        if not self._greeted:
+            what = f"{self._program} or what it was to start failed before the agent said hello"
+        return RuntimeFailure(f"{what} (exit status {status}){self._said()}")
 
     def _said(self) -> str:
         text = self._errors.decode("utf-8", "replace").strip()

@@ -9,6 +9,7 @@ from hpc_runner.errors import ConfigError
 from hpc_runner.sandbox import images
 from hpc_runner.sandbox.docker import DockerRuntime
 from hpc_runner.sandbox.local import LocalRuntime
+from hpc_runner.sandbox.sarus import SarusRuntime
 from hpc_runner.sandbox.spec import AgentSpec, Availability, Image, Runtime
 
 __all__ = ["AUTO", "RUNTIMES", "AgentSpec", "Availability", "Image", "Runtime", "choose"]
@@ -16,11 +17,13 @@ __all__ = ["AUTO", "RUNTIMES", "AgentSpec", "Availability", "Image", "Runtime", 
 RUNTIMES: dict[str, Callable[[], Runtime]] = {
     "local": LocalRuntime,
     "docker": DockerRuntime,
+    "sarus": SarusRuntime,
 }
 
-AUTO = ("docker", "local")
-"""What ``auto`` tries, best first: a container adds a root file system that is pinned by
-its digest and a hard limit on memory to what the agent does everywhere."""
+AUTO = ("sarus", "docker", "local")
+"""What ``auto`` tries, best first: where Sarus is installed it is what a site means its
+users to run; a container adds a root file system that is pinned by its digest, and Docker
+a hard limit on memory, to what the agent does everywhere."""
 
 
 def choose(name: str, environments: Sequence[str] = ()) -> tuple[Runtime, str]:

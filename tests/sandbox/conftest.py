@@ -1,10 +1,13 @@
-"""A Docker engine and an image in it, for the tests that need them."""
+"""A Docker engine and a Sarus, with an image in each, for the tests that need them."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
+import sarus_host
 
 from hpc_runner.errors import ImageError
 from hpc_runner.sandbox.docker import DockerRuntime
@@ -37,3 +40,40 @@ def docker_image(docker_engine: DockerRuntime) -> Image:
         _absent(str(error))
     assert image is not None
     return image
+
+
+@pytest.fixture(scope="session")
+def sarus() -> Iterator[sarus_host.SarusHost]:
+    """The double, or the real one that HPC_RUNNER_SARUS names, with the image "py311"."""
+    try:
+        with sarus_host.prepared() as host:
+            yield host
+    except sarus_host.Unavailable as error:
+        _absent(str(error))
+
+
+@pytest.fixture(scope="session")
+def sarus_user(sarus: sarus_host.SarusHost) -> sarus_host.SarusHost:
+    """The same Sarus, called by an ordinary user, who has loaded the image."""
+    if os.getuid() != 0:
+        pytest.skip("only root can start a program as another user")
+    host = replace(sarus, prefix=sarus_host.as_user())
+    sarus_host.load(host)
+    return host
+
+
+@pytest.fixture(params=["caller", "sarus_user"])
+def any_sarus(request: pytest.FixtureRequest, sarus: sarus_host.SarusHost) -> sarus_host.SarusHost:
+    """Whoever runs the tests, and an ordinary user."""
+    if request.param == "caller":
+        return sarus
+    chosen: sarus_host.SarusHost = request.getfixturevalue("sarus_user")
+    return chosen
+
+
+@pytest.fixture
+def empty_sarus() -> Iterator[sarus_host.SarusHost]:
+    """Another double with nothing in it; ``top/etc/sarus.json`` may be written anew."""
+    with sarus_host.scratch() as top:
+        program = sarus_host.install(top)
+        yield sarus_host.SarusHost(program, True, sarus_host.Image("none", "none", bytes(32)), top)

@@ -19,6 +19,7 @@ from hpc_runner.sandbox import docker, local
 from hpc_runner.sandbox.docker import DockerRuntime
 from hpc_runner.sandbox.local import LocalRuntime, check_interpreter
 from hpc_runner.sandbox.runtimes import AUTO, RUNTIMES, AgentSpec, Image, Runtime, choose
+from hpc_runner.sandbox.sarus import SarusRuntime
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 PROBE = Path(__file__).with_name("kernel_probe.py")
@@ -36,6 +37,11 @@ FOR_GOLDEN: dict[str, Callable[[], Runtime]] = {
     "local": lambda: LocalRuntime(python="/usr/bin/python3", agent=Path("/site/agent.py")),
     "docker": lambda: DockerRuntime(
         agent=Path("/site/agent.py"), seccomp=Path("/site/containers/seccomp.json")
+    ),
+    "sarus": lambda: SarusRuntime(
+        program="/opt/sarus/bin/sarus",
+        agent=Path("/site/agent.py"),
+        options=("--centralized-repository",),
     ),
 }
 
