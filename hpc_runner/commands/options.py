@@ -22,6 +22,8 @@ __all__ = [
     "RunArgument",
     "environment_names",
     "formats",
+    "image_runtimes",
+    "images",
     "levels",
     "open_run",
     "runtimes",
@@ -49,6 +51,18 @@ def runtimes() -> list[str]:
     from hpc_runner.sandbox.runtimes import RUNTIMES
 
     return ["auto", *RUNTIMES]
+
+
+def images() -> list[str]:
+    from hpc_runner.sandbox.images import recipes
+
+    return recipes()
+
+
+def image_runtimes() -> list[str]:
+    from hpc_runner.sandbox.runtimes import RUNTIMES
+
+    return [name for name, make in RUNTIMES.items() if make().needs_image]
 
 
 def levels() -> list[str]:

@@ -37,6 +37,7 @@ from hpc_runner.rundir import RunDir
 from hpc_runner.runinfo import EnvironmentInfo, ImageInfo, RunInfo, temporary_info, write_info
 from hpc_runner.sandbox.environments import has_interpreter, named
 from hpc_runner.sandbox.runtimes import Runtime, choose
+from hpc_runner.sandbox.selfcheck import check_agent
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -104,8 +105,9 @@ def plan(
 
     Raises ``CorpusError`` for an unreadable or empty corpus (with
     ``config.strict``, for the first bad row), ``RunError`` when the directory
-    holds something else, ``ConfigError`` when the runtime or an environment doesn't work here,
-    ``ImageError`` and ``StorageError``.
+    holds something else, ``ConfigError`` when the runtime or an environment
+    doesn't work here or reaches less isolation than is required, ``ImageError``
+    also for an image in which no agent starts, and ``StorageError``.
     """
     runtime, reason = _runtime(config)
     environments = named(config, runtime)
@@ -114,8 +116,8 @@ def plan(
         corpus = _open(config)
         counts = lay_out(run, corpus, config, precheck)
         if make_image:
-            environments = tuple(_ensured(runtime, item, progress) for item in environments)
-            precheck.resolve(run, runtime, environments, progress)
+            environments = tuple(_ready(config, runtime, item, progress) for item in environments)
+            precheck.resolve(run, environments, progress)
         now = datetime.now(UTC)
         info = RunInfo(
             run_id=f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(4)}",
@@ -155,15 +157,20 @@ def _runtime(config: RunConfig) -> tuple[Runtime, str]:
     return runtime, reason
 
 
-def _ensured(
-    runtime: Runtime, environment: EnvironmentInfo, progress: Callable[[str], None]
+def _ready(
+    config: RunConfig,
+    runtime: Runtime,
+    environment: EnvironmentInfo,
+    progress: Callable[[str], None],
 ) -> EnvironmentInfo:
-    """With its image, if it has one."""
+    """With its image, if it has one, after an agent has been started in it."""
     image = runtime.ensure_image(environment.name, progress)
+    interpreter = environment.interpreter
+    hello = check_agent(runtime, image, python=interpreter, require=config.require_isolation)
     if image is None:
         return environment
     pinned = ImageInfo(name=image.name, reference=image.reference, digest=image.digest.hex())
-    return environment.model_copy(update={"image": pinned})
+    return environment.model_copy(update={"image": pinned, "python": hello.python})
 
 
 def corpus_digest(config: RunConfig) -> str:

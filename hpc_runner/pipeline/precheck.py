@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,7 +13,6 @@ from hpc_runner.errors import ConfigError
 from hpc_runner.results.candidates import Checked, Row
 from hpc_runner.rundir import RunDir
 from hpc_runner.runinfo import EnvironmentInfo
-from hpc_runner.sandbox.client import probe
 from hpc_runner.sandbox.dependencies import (
     ResolvedSet,
     cache_directory,
@@ -23,15 +20,11 @@ from hpc_runner.sandbox.dependencies import (
     resolve_all,
     write_sets,
 )
-from hpc_runner.sandbox.environments import pinned_image
 from hpc_runner.sandbox.installer import Target, audit
 from hpc_runner.sandbox.local import base_interpreter
-from hpc_runner.sandbox.spec import AgentSpec, Runtime
 
 __all__ = ["Precheck"]
 
-PROBE_BYTES = 256 << 20
-PROBE_PROCESSES = 64
 _NAMED = 8
 
 
@@ -78,15 +71,14 @@ class Precheck:
     def resolve(
         self,
         run: RunDir,
-        runtime: Runtime,
         environments: Sequence[EnvironmentInfo],
         progress: Callable[[str], None],
     ) -> None:
         """Resolve every distinct set of dependencies for each environment, and write for the
         workers what they came to.
 
-        A set that can't be had is recorded as that.  Raises ``StorageError``, and
-        ``RuntimeFailure`` when an image's Python can't be asked for its version.
+        The version of each environment's Python is known.  A set that can't be had is
+        recorded as that.  Raises ``StorageError``.
         """
         if not self._sets:
             return
@@ -96,7 +88,7 @@ class Precheck:
             progress(f"resolving {_count(len(self._sets), 'set')} of dependencies{where}")
             resolved[environment.name] = resolve_all(
                 self._sets,
-                _target(runtime, environment),
+                _target(environment),
                 wheelhouse=self._config.wheelhouse,
                 cache=cache_directory(),
             )
@@ -134,15 +126,14 @@ class Precheck:
         return lines + self._resolution
 
 
-def _target(runtime: Runtime, environment: EnvironmentInfo) -> Target:
+def _target(environment: EnvironmentInfo) -> Target:
     """The Python that the candidates run on there."""
-    if environment.interpreter is not None and environment.python is not None:
-        return Target(environment.python, environment.interpreter)
-    name = f"hpc-runner-version-{os.getpid()}-{secrets.token_hex(4)}"
-    image = pinned_image(environment)
-    spec = AgentSpec(name, 1, "limits", PROBE_BYTES, PROBE_PROCESSES, None, image)
-    hello = probe(runtime.command(spec), runtime.environment())
-    return Target(hello.python, base_interpreter(), image=True)
+    assert environment.python is not None
+    return Target(
+        environment.python,
+        environment.interpreter or base_interpreter(),
+        image=environment.image is not None,
+    )
 
 
 def _count(number: int, what: str) -> str:

@@ -156,6 +156,12 @@ def _run_mmdebstrap(
     if process.returncode != 0:
         errors = [line for line in said if line.startswith(("E: ", "Err:", "W: "))] or list(said)
         reason = f"no end after {BUILD_S:.0f} s" if late.is_set() else " | ".join(errors[-4:])
+        if "NO_PUBKEY" in reason:
+            raise ImageError(
+                f"image {name!r} can't be built: the keys here don't know who signed that Debian;"
+                " upgrade the package debian-archive-keyring (that of Debian 12.11 knows Debian"
+                f" 13's): {reason[:800]}"
+            )
         raise ImageError(
             f"image {name!r} can't be built: mmdebstrap failed: {reason[:800]}."
             f" It needs a Debian mirror (set {MIRROR} to yours, or http_proxy), the packages"

@@ -131,15 +131,15 @@ def obtainable(name: str) -> Availability:
     return Availability(True, f"image {name!r} can be built from Debian packages")
 
 
-def ensure(name: str, progress: Callable[[str], None]) -> Image:
-    """The image of a recipe, built where its archive is not in the cache.
+def ensure(name: str, progress: Callable[[str], None], *, again: bool = False) -> Image:
+    """The image of a recipe, built where its archive is not in the cache, or in any case.
 
     Any number of processes may ask at once: one builds, the others wait for it.
     Raises ``ConfigError`` for an unknown recipe and ``ImageError`` with what to do
     when it can't be built.
     """
     recipe = read_recipe(name)
-    if not recipe.archive.exists():
+    if again or not recipe.archive.exists():
         missing = bootstrap.missing()
         if missing:
             raise ImageError(f"image {name!r} can't be built: {missing}; {_how(recipe)}")
@@ -147,7 +147,7 @@ def ensure(name: str, progress: Callable[[str], None]) -> Image:
             recipe.archive.parent.mkdir(parents=True, exist_ok=True)
             with (recipe.archive.parent / f"{name}.lock").open("w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
-                if not recipe.archive.exists():
+                if again or not recipe.archive.exists():
                     _build(recipe, progress)
         except OSError as error:
             raise ImageError(

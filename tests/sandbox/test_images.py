@@ -251,6 +251,21 @@ def test_a_build_that_fails_says_why_and_leaves_nothing(builder: Path) -> None:
     assert [path.suffix for path in images.cache_dir().iterdir()] == [".lock"]
 
 
+def test_keys_that_are_too_old_are_no_reason_to_trust(builder: Path) -> None:
+    said = "W: GPG error: http://deb.debian.org trixie InRelease: NO_PUBKEY 6ED0E7B82643E131"
+    builder.write_text(f"#!/bin/sh\necho '{said}' >&2\nexit 25\n")
+    with pytest.raises(ImageError, match=r"upgrade the package debian-archive-keyring .*NO_PUBKEY"):
+        images.ensure("py313", _ignore)
+
+
+def test_an_image_is_built_again_when_asked(builder: Path, tmp_path: Path) -> None:
+    image = images.ensure("py311", _ignore)
+    assert images.ensure("py311", _ignore, again=True) == image
+    _rootfs(tmp_path / "small.tar", b"updated")
+    assert images.ensure("py311", _ignore, again=True).digest != image.digest
+    assert (tmp_path / "runs").read_text() == "run\n" * 3
+
+
 def test_a_build_that_hangs_is_ended(builder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     builder.write_text("#!/bin/sh\nsleep 600\n")
     monkeypatch.setattr(bootstrap, "BUILD_S", 0.3)
