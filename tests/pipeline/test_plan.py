@@ -16,7 +16,7 @@ from made_plans import write_corpus
 
 from hpc_runner.config import RunConfig
 from hpc_runner.corpus.readers import Sample
-from hpc_runner.errors import ConfigError, CorpusError, RowError, RunError
+from hpc_runner.errors import ConfigError, CorpusError, RowError, RunError, RuntimeFailure
 from hpc_runner.model import Candidate
 from hpc_runner.pipeline.plan import MOST_PER_SHARD, Counts, lay_out, plan, shard_size
 from hpc_runner.results.store import read_shard, shard_count
@@ -209,6 +209,21 @@ def test_a_plan_that_fails_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(RowError):
         plan(RunDir(tmp_path / "run"), config(corpus, strict=True), progress=quiet)
     assert not (tmp_path / "run").exists()
+
+
+def test_an_environment_in_which_no_agent_starts_stops_the_plan(
+    corpus: Path, tmp_path: Path
+) -> None:
+    """It answers when it is asked for its version, and can't run the agent."""
+    python = tmp_path / "python"
+    python.write_text(
+        '#!/bin/sh\ncase "$*" in *-c*) echo 3.11.7;; *) echo no libz >&2; exit 1;; esac'
+    )
+    python.chmod(0o755)
+    run = RunDir(tmp_path / "run")
+    with pytest.raises(RuntimeFailure, match=r"the agent doesn't start.*no libz"):
+        plan(run, config(corpus, python=str(python)), progress=quiet)
+    assert not run.root.exists()
 
 
 def test_a_runtime_is_not_asked_for_what_it_has_not(corpus: Path, tmp_path: Path) -> None:
