@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -31,9 +32,11 @@ from hpc_runner.commands.policy_options import (
     Wheelhouse,
     policy_values,
 )
+from hpc_runner.commands.signatures import taking
 from hpc_runner.errors import ConfigError
 
 if TYPE_CHECKING:
+    from hpc_runner.config import RunConfig
     from hpc_runner.rundir import RunDir
 
 __all__ = ["RESUME_EPILOG", "RUN_EPILOG", "resume", "run"]
@@ -54,7 +57,25 @@ RESUME_EPILOG = (
 )
 
 
-def run(
+@dataclass(frozen=True)
+class Asked:
+    """What the options of ``planning`` say; None stands for what wasn't given."""
+
+    paths: tuple[Path, ...]
+    values: dict[str, Any]
+
+    def config(self) -> RunConfig:
+        """With this machine's values for what wasn't given.  Raises ``ConfigError``."""
+        from hpc_runner.config import RunConfig
+        from hpc_runner.machine import cores
+
+        workers = self.values["workers"]
+        return RunConfig.parse(
+            {**self.values, "workers": cores().usable if workers is None else workers}
+        )
+
+
+def planning(
     corpus: Annotated[
         Path,
         typer.Argument(
@@ -66,10 +87,6 @@ def run(
     samples: Annotated[
         Path | None,
         typer.Argument(metavar="SAMPLES", help="Programs for the corpus's tasks (by task_id)."),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="The run's directory.", show_default="runs/CORPUS-DATE-TIME"),
     ] = None,
     rounds: Annotated[
         int, typer.Option(help="Executions of each candidate.", rich_help_panel=JUDGING)
@@ -197,6 +214,44 @@ def run(
     slots: Annotated[
         int, typer.Option(help="Executions at a time in each worker.", rich_help_panel=WORK)
     ] = 1,
+) -> Asked:
+    """What is to be run, and how."""
+    from hpc_runner import session
+
+    paths = session.corpus_paths(corpus, samples)
+    limits = {"wall_s": timeout, "memory_bytes": None if memory is None else size(memory)}
+    values = {
+        "corpus": tuple(str(path) for path in paths),
+        "format": format,
+        "code_field": code_field,
+        "limit": limit,
+        "strict": strict,
+        "rounds": rounds,
+        "consensus_threshold": threshold,
+        "early_stop": not no_early_stop,
+        "runtime": runtime,
+        "isolation": isolation,
+        "require_isolation": require_isolation,
+        "environments": environment_names(environments),
+        "python": python,
+        "workers": workers,
+        "slots": slots,
+        "fresh_interpreter": fresh_interpreter,
+        **{"judge": judge, "suspicious": suspicious},
+        "every_test": every_test,
+        "limits": limits,
+        **policy_values(policy, policy_rule, allow_dependency, allow_env, wheelhouse),
+    }
+    return Asked(paths, values)
+
+
+@taking(planning)
+def run(
+    asked: Asked,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The run's directory.", show_default="runs/CORPUS-DATE-TIME"),
+    ] = None,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -207,40 +262,13 @@ def run(
 ) -> None:
     """Run every program of a corpus several times in a sandbox and vote on the verdicts."""
     from hpc_runner import session
-    from hpc_runner.config import RunConfig
-    from hpc_runner.machine import cores
     from hpc_runner.rundir import RunDir
 
-    paths = session.corpus_paths(corpus, samples)
-    limits = {"wall_s": timeout, "memory_bytes": None if memory is None else size(memory)}
-    config = RunConfig.parse(
-        {
-            "corpus": tuple(str(path) for path in paths),
-            "format": format,
-            "code_field": code_field,
-            "limit": limit,
-            "strict": strict,
-            "rounds": rounds,
-            "consensus_threshold": threshold,
-            "early_stop": not no_early_stop,
-            "runtime": runtime,
-            "isolation": isolation,
-            "require_isolation": require_isolation,
-            "environments": environment_names(environments),
-            "python": python,
-            "workers": cores().usable if workers is None else workers,
-            "slots": slots,
-            "fresh_interpreter": fresh_interpreter,
-            **{"judge": judge, "suspicious": suspicious},
-            "every_test": every_test,
-            "limits": limits,
-            **policy_values(policy, policy_rule, allow_dependency, allow_env, wheelhouse),
-        }
-    )
+    config = asked.config()
     if dry_run:
         session.show_plan(config)
         return
-    target = RunDir((out or session.default_out(paths[0])).absolute())
+    target = RunDir((out or session.default_out(asked.paths[0])).absolute())
     session.prepare(target, config)
     _finish(target, config.workers, quiet=quiet)
 
