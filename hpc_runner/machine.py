@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Cores", "Memory", "cores", "memory"]
+__all__ = ["Allocation", "Cores", "Memory", "Room", "allocation", "cores", "memory", "room"]
 
 _UNLIMITED = 1 << 60  # cgroup v1 writes "no limit" as a huge number
 
@@ -45,6 +45,61 @@ class Memory:
         return min(known, default=None)
 
 
+@dataclass(frozen=True)
+class Allocation:
+    """What Slurm has given to the job that we are in, None where it doesn't say."""
+
+    job_id: str
+    """Of an array's task: the array's id and the index, as ``123_7``."""
+    node: str | None
+    """Slurm's name of the node that we are on; None in a shell that holds an allocation of
+    other nodes, as ``salloc`` starts it on a login node."""
+    partition: str | None
+    cpus: int | None
+    """For this task, on this node."""
+    memory_bytes: int | None
+    """For the job, on this node."""
+    restarts: int
+    """How often the job was requeued."""
+
+
+@dataclass(frozen=True)
+class Room:
+    """How many executions fit at a time."""
+
+    slots: int
+    """At least 1, also where even that is too much."""
+    by_cores: int
+    by_memory: int | None
+    """With each one using all that it may; None where our memory isn't known."""
+
+
+def allocation(environ: Mapping[str, str] | None = None) -> Allocation | None:
+    """None outside of a job."""
+    environ = os.environ if environ is None else environ
+    job = environ.get("SLURM_JOB_ID") or environ.get("SLURM_JOBID")
+    if not job:
+        return None
+    array, index = environ.get("SLURM_ARRAY_JOB_ID"), environ.get("SLURM_ARRAY_TASK_ID")
+    return Allocation(
+        job_id=f"{array}_{index}" if array and index else job,
+        node=environ.get("SLURMD_NODENAME") or None,
+        partition=environ.get("SLURM_JOB_PARTITION") or None,
+        cpus=_slurm_cores(environ),
+        memory_bytes=_slurm_memory(environ),
+        restarts=_number(environ.get("SLURM_RESTART_COUNT", "")),
+    )
+
+
+def room(cores: Cores, memory: Memory, slot_bytes: int, spare_bytes: int) -> Room:
+    """``slot_bytes``: what one execution may use and what it is managed with; ``spare_bytes``:
+    what is needed once."""
+    usable = memory.usable
+    by_memory = None if usable is None else max(0, usable - spare_bytes) // slot_bytes
+    fitting = cores.usable if by_memory is None else min(cores.usable, by_memory)
+    return Room(max(1, fitting), cores.usable, by_memory)
+
+
 def cores(environ: Mapping[str, str] | None = None, root: Path = Path("/")) -> Cores:
     """``root`` is where /proc and /sys lie."""
     environ = os.environ if environ is None else environ
@@ -55,10 +110,7 @@ def cores(environ: Mapping[str, str] | None = None, root: Path = Path("/")) -> C
 
 def memory(environ: Mapping[str, str] | None = None, root: Path = Path("/")) -> Memory:
     environ = os.environ if environ is None else environ
-    megabytes = _number(environ.get("SLURM_MEM_PER_NODE", ""))
-    if not megabytes and (per_core := _number(environ.get("SLURM_MEM_PER_CPU", ""))):
-        megabytes = per_core * (_slurm_cores(environ) or 1)
-    return Memory(_total(root), _memory_limit(root), megabytes * 2**20 if megabytes else None)
+    return Memory(_total(root), _memory_limit(root), _slurm_memory(environ))
 
 
 def _slurm_cores(environ: Mapping[str, str]) -> int | None:
@@ -66,6 +118,13 @@ def _slurm_cores(environ: Mapping[str, str]) -> int | None:
         if value := _number(environ.get(name, "")):
             return value
     return None
+
+
+def _slurm_memory(environ: Mapping[str, str]) -> int | None:
+    megabytes = _number(environ.get("SLURM_MEM_PER_NODE", ""))
+    if not megabytes and (per_core := _number(environ.get("SLURM_MEM_PER_CPU", ""))):
+        megabytes = per_core * (_slurm_cores(environ) or 1)
+    return megabytes * 2**20 if megabytes else None
 
 
 def _quota(root: Path) -> float | None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from hpc_runner.machine import Cores, cores, memory
+from hpc_runner.machine import Allocation, Cores, Memory, allocation, cores, memory, room
 
 
 @pytest.fixture
@@ -77,3 +79,47 @@ def test_the_least_limit_is_what_we_use(
     limits: tuple[int, int, float | None, int | None], usable: int
 ) -> None:
     assert Cores(*limits).usable == usable
+
+
+def test_no_job_is_no_allocation() -> None:
+    assert allocation({"SLURM_CONF": "/etc/slurm.conf", "SLURM_JOB_ID": ""}) is None
+
+
+def test_the_allocation_of_an_array_task() -> None:
+    environ = {
+        "SLURM_JOB_ID": "4711",
+        "SLURM_ARRAY_JOB_ID": "4700",
+        "SLURM_ARRAY_TASK_ID": "11",
+        "SLURMD_NODENAME": "n3",
+        "SLURM_JOB_PARTITION": "main",
+        "SLURM_CPUS_PER_TASK": "4",
+        "SLURM_MEM_PER_NODE": "2048",
+        "SLURM_RESTART_COUNT": "2",
+    }
+    assert allocation(environ) == Allocation("4700_11", "n3", "main", 4, 2 << 30, 2)
+
+
+def test_a_shell_that_holds_an_allocation_of_other_nodes() -> None:
+    found = allocation({"SLURM_JOBID": "5", "SLURM_NNODES": "2"})
+    assert found == Allocation("5", None, None, None, None, 0)
+
+
+@given(
+    st.integers(1, 512),
+    st.none() | st.integers(0, 1 << 42),
+    st.integers(1 << 20, 1 << 36),
+    st.integers(0, 1 << 32),
+)
+def test_what_fits_uses_no_more_than_is_ours(
+    count: int, usable: int | None, slot_bytes: int, spare_bytes: int
+) -> None:
+    found = room(
+        Cores(count, count, None, None), Memory(usable, None, None), slot_bytes, spare_bytes
+    )
+    assert 1 <= found.slots <= count == found.by_cores
+    if found.slots > 1 and usable:
+        assert found.slots * slot_bytes + spare_bytes <= usable
+    if usable and found.slots < count:
+        assert (found.slots + 1) * slot_bytes + spare_bytes > usable
+    if not usable:
+        assert found.by_memory is None and found.slots == count

@@ -67,8 +67,16 @@ def containers_dir() -> Path:
     return installed if installed.is_dir() else package.parent / "containers"
 
 
+DIRECTORY = "HPC_RUNNER_IMAGES"
+"""Environment variable: where archives are kept instead of in the user's cache."""
+
+
 def cache_dir() -> Path:
-    """Where archives are kept; not created here."""
+    """Where archives are kept; not created here.  Raises ``ConfigError``."""
+    if given := os.environ.get(DIRECTORY):
+        if not Path(given).is_absolute():
+            raise ConfigError(f"{DIRECTORY} must be an absolute path (found {given!r})")
+        return Path(given)
     base = os.environ.get("XDG_CACHE_HOME")
     cache = Path(base) if base and Path(base).is_absolute() else Path.home() / ".cache"
     return cache / "hpc_runner" / "images"
@@ -152,7 +160,7 @@ def ensure(name: str, progress: Callable[[str], None], *, again: bool = False) -
         except OSError as error:
             raise ImageError(
                 f"image {name!r} can't be built in {recipe.archive.parent}: {error};"
-                " set XDG_CACHE_HOME to a directory that can be written"
+                f" set {DIRECTORY} to a directory that can be written"
             ) from error
     return read_archive(name, recipe.archive)
 

@@ -288,8 +288,19 @@ def test_a_cache_that_can_not_be_written_is_named(
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    with pytest.raises(ImageError, match="set XDG_CACHE_HOME"):
+    with pytest.raises(ImageError, match="set HPC_RUNNER_IMAGES"):
         images.ensure("py311", _ignore)
+
+
+def test_archives_lie_where_the_site_wants_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HPC_RUNNER_IMAGES", str(tmp_path / "images"))
+    assert images.cache_dir() == tmp_path / "images"
+    assert images.read_recipe("py311").archive.parent == tmp_path / "images"
+    monkeypatch.setenv("HPC_RUNNER_IMAGES", "images")
+    with pytest.raises(ConfigError, match="HPC_RUNNER_IMAGES must be an absolute path"):
+        images.cache_dir()
 
 
 @pytest.mark.parametrize("name", ["py311", "py313"])
