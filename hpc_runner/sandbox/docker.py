@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hpc_runner.errors import ImageError, RuntimeFailure
-from hpc_runner.sandbox import images
+from hpc_runner.errors import RuntimeFailure
+from hpc_runner.sandbox import engine, images
+from hpc_runner.sandbox.calls import call, said
+from hpc_runner.sandbox.engine import KILL_S, LABEL, LOAD_S, NOBODY, PROBE_S
 from hpc_runner.sandbox.spec import (
     AGENT,
     AGENT_IN_CONTAINER,
@@ -23,19 +24,10 @@ from hpc_runner.sandbox.spec import (
     AgentSpec,
     Availability,
     Image,
-    seen_at,
 )
 
-PROBE_S = 20.0
-LOAD_S = 600.0
-KILL_S = 60.0
-
-LABEL = "org.hpc-runner.agent"
 NOWHERE = "192.0.2.1"
 """An address that is nobody's, so that the host's resolv.conf doesn't enter the container."""
-TMP = "/tmp"  # noqa: S108 (the container's own)
-USER = "65534:65534"
-"""``nobody`` in Debian's images: it has a name there, and owns nothing."""
 
 FOR_THE_CLIENT = (
     "PATH", "HOME", "XDG_RUNTIME_DIR", "SSH_AUTH_SOCK", "DOCKER_HOST", "DOCKER_CONTEXT",
@@ -65,7 +57,7 @@ class DockerRuntime:
         except RuntimeFailure as error:
             return Availability(False, str(error), "install it, or use --runtime local")
         if done.returncode != 0:
-            return Availability(False, _said(done), _mend(done.stderr))
+            return Availability(False, said(done), _mend(done.stderr))
         try:
             server = json.loads(done.stdout) or {}
         except ValueError:
@@ -73,34 +65,30 @@ class DockerRuntime:
         if server.get("Os") != "linux":
             reason = f"the engine runs {server.get('Os') or 'nothing known'}, not Linux"
             return Availability(False, reason, "use an engine for Linux containers")
-        for file in (self._agent, self._seccomp):
-            if not stat.S_IMODE(file.stat().st_mode) & stat.S_IROTH:
-                reason = f"{file} can't be read by the container's user"
-                return Availability(False, reason, f"chmod o+r {file}")
+        if (found := engine.unreadable((self._agent, self._seccomp))) is not None:
+            return found
         return Availability(True, f"Docker {server.get('Version', '')} answers")
 
     def ensure_image(self, name: str, progress: Callable[[str], None]) -> Image | None:
         image = images.ensure(name, progress)
-        if not self.has_image(image):
-            progress(f"loading image {image.reference} into {self._program}")
-            images.verify(image)
-            done = self._call(["load", "--input", str(image.archive)], LOAD_S)
-            if done.returncode != 0:
-                raise ImageError(f"{image.archive} can't be loaded: {_said(done)}")
-            if not self.has_image(image):
-                raise ImageError(
-                    f"{self._program} has another image as {image.reference} than"
-                    f" sha256:{image.digest.hex()}; remove it with:"
-                    f" {self._program} image rm {image.reference}"
-                )
+        self.load(image, progress)
         return image
+
+    def load(self, image: Image, progress: Callable[[str], None]) -> None:
+        engine.load(
+            image,
+            has=self.has_image,
+            run_load=lambda archive: self._call(["load", "--input", str(archive)], LOAD_S),
+            program=self._program,
+            progress=progress,
+        )
 
     def has_image(self, image: Image) -> bool:
         done = self._call(["image", "inspect", "--format", "{{json .}}", image.reference], PROBE_S)
         if done.returncode != 0:
             if "no such image" in done.stderr.lower():
                 return False
-            raise RuntimeFailure(f"images can't be listed: {_said(done)}")
+            raise RuntimeFailure(f"images can't be listed: {said(done)}")
         found: dict[str, Any] = json.loads(done.stdout)
         if found["Id"] == f"sha256:{image.digest.hex()}":
             return True
@@ -115,24 +103,22 @@ class DockerRuntime:
         )
 
     def command(self, spec: AgentSpec) -> list[str]:
-        if spec.image is None:
-            raise ImageError(f"runtime {self.name!r} needs an image to start {spec.name!r}")
+        image = engine.needed_image(self.name, spec)
         return [
             self._program, "run", "--rm", "--interactive", "--name", spec.name,
             "--label", f"{LABEL}={spec.name}", "--pull", "never", "--log-driver", "none",
             "--sig-proxy=false", "--hostname", "sandbox",
             "--network", "none", "--dns", NOWHERE, "--dns-search", ".", "--ipc", "private",
-            "--read-only", "--user", USER, "--cap-drop", "ALL",
+            "--read-only", "--user", NOBODY, "--cap-drop", "ALL",
             "--security-opt", "no-new-privileges",
             "--security-opt", f"seccomp={self._seccomp}",
             "--security-opt", "apparmor=unconfined", "--security-opt", "label=disable",
             "--memory", str(spec.memory_bytes), "--memory-swap", str(spec.memory_bytes),
             "--pids-limit", str(spec.processes),
             "--ulimit", "core=0:0",
-            "--tmpfs", f"{TMP}:rw,exec,nosuid,nodev,mode=1777,size={spec.memory_bytes // 2}",
-            "--mount", _bind(self._agent, AGENT_IN_CONTAINER), *_mounts(spec),
+            "--tmpfs", engine.tmp_option(spec), *_mounts(self._agent, spec),
             *_without_proxies(),
-            "--workdir", "/", "--entrypoint", PYTHON_IN_CONTAINER, spec.image.reference,
+            "--workdir", "/", "--entrypoint", PYTHON_IN_CONTAINER, image.reference,
             "-I", "-B", AGENT_IN_CONTAINER, *spec.agent_arguments(),
         ]  # fmt: skip
 
@@ -147,37 +133,19 @@ class DockerRuntime:
                 return
             # "--rm" may be removing it at this moment: ask again until it has.
             if time.monotonic() > deadline:
-                raise RuntimeFailure(f"container {name!r} can't be removed: {_said(done)}")
+                raise RuntimeFailure(f"container {name!r} can't be removed: {said(done)}")
 
     def _call(self, arguments: list[str], deadline_s: float) -> subprocess.CompletedProcess[str]:
-        """Raises ``RuntimeFailure`` when the client can't be started or doesn't end."""
-        try:
-            return subprocess.run(
-                [self._program, *arguments],
-                env=self.environment(),
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=deadline_s,
-            )
-        except OSError as error:
-            raise RuntimeFailure(f"{self._program!r} can't be started: {error.strerror}") from error
-        except subprocess.TimeoutExpired as error:
-            raise RuntimeFailure(
-                f"{self._program} {arguments[0]} didn't answer in {deadline_s:.0f} s"
-            ) from error
+        return call([self._program, *arguments], self.environment(), deadline_s)
 
 
-def _bind(source: Path, target: str) -> str:
-    """A read-only bind mount in the client's CSV, where a path may hold commas and quotes."""
-    field = f"source={source}".replace('"', '""')
-    return f'type=bind,"{field}",target={target},readonly'
-
-
-def _mounts(spec: AgentSpec) -> list[str]:
-    binds = [_bind(mount, seen_at(mount, spec.image)) for mount in spec.mounts]
-    return [part for bind in binds for part in ("--mount", bind)]
+def _mounts(agent: Path, spec: AgentSpec) -> list[str]:
+    """In the client's CSV, where a path may hold commas and quotes."""
+    found: list[str] = []
+    for source, target in engine.binds(agent, spec):
+        field = f"source={source}".replace('"', '""')
+        found += ["--mount", f'type=bind,"{field}",target={target},readonly']
+    return found
 
 
 def _without_proxies() -> list[str]:
@@ -185,11 +153,6 @@ def _without_proxies() -> list[str]:
     every container, but for the variables that are named without a value."""
     names = [*_PROXIES, *(name.lower() for name in _PROXIES)]
     return [part for name in names for part in ("--env", name)]
-
-
-def _said(done: subprocess.CompletedProcess[str]) -> str:
-    lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-    return lines[-1].strip()[:300] if lines else f"exit code {done.returncode}"
 
 
 def _mend(stderr: str) -> str:

@@ -50,6 +50,9 @@ class LocalRuntime:
     def has_image(self, image: Image) -> bool:
         return False
 
+    def load(self, image: Image, progress: Callable[[str], None]) -> None:
+        """No image is needed."""
+
     def command(self, spec: AgentSpec) -> list[str]:
         python = spec.python or self._python
         return [python, "-I", "-B", str(self._agent), *spec.agent_arguments()]

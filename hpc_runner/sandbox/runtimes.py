@@ -9,6 +9,7 @@ from hpc_runner.errors import ConfigError
 from hpc_runner.sandbox import images
 from hpc_runner.sandbox.docker import DockerRuntime
 from hpc_runner.sandbox.local import LocalRuntime
+from hpc_runner.sandbox.podman import PodmanRuntime
 from hpc_runner.sandbox.sarus import SarusRuntime
 from hpc_runner.sandbox.spec import AgentSpec, Availability, Image, Runtime
 
@@ -17,10 +18,11 @@ __all__ = ["AUTO", "RUNTIMES", "AgentSpec", "Availability", "Image", "Runtime", 
 RUNTIMES: dict[str, Callable[[], Runtime]] = {
     "local": LocalRuntime,
     "docker": DockerRuntime,
+    "podman": PodmanRuntime,
     "sarus": SarusRuntime,
 }
 
-AUTO = ("sarus", "docker", "local")
+AUTO = ("sarus", "docker", "podman", "local")
 """What ``auto`` tries, best first: where Sarus is installed it is what a site means its
 users to run; a container adds a root file system that is pinned by its digest, and Docker
 a hard limit on memory, to what the agent does everywhere."""

@@ -22,12 +22,12 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from hpc_runner.errors import ConfigError, ImageError, RuntimeFailure
 from hpc_runner.sandbox import contents, images
 from hpc_runner.sandbox.calls import call, said
+from hpc_runner.sandbox.engine import located
 from hpc_runner.sandbox.spec import (
     AGENT,
     AGENT_IN_CONTAINER,
@@ -172,7 +172,7 @@ class SarusRuntime:
         with _alone_on_this_node():
             if self.has_image(image):
                 return False
-            image = _with_archive(image)
+            image = located(image)
             progress(f"loading image {image.reference} into Sarus (about half a minute)")
             images.verify(image)
             target = loaded_reference(image).removeprefix("load/library/")
@@ -272,19 +272,6 @@ def _unmountable(path: Path) -> str:
             f"Sarus can't mount {str(path)!r}: no relative path, and no comma or equals sign in it"
         )
     return ""
-
-
-def _with_archive(image: Image) -> Image:
-    """Raises ``ImageError`` when its archive can't be seen from here."""
-    if image.archive is not None:
-        return image
-    known = images.find(image.name)
-    if known is None or known.digest != image.digest:
-        raise ImageError(
-            f"image {image.reference} is not in this node's repository, and its archive is not in"
-            f" {images.cache_dir()}: copy it there from where the run was planned"
-        )
-    return replace(image, archive=known.archive)
 
 
 @contextlib.contextmanager

@@ -89,9 +89,15 @@ class Runtime(Protocol):
     def ensure_image(self, name: str, progress: Callable[[str], None]) -> Image | None:
         """Build and load the image where it is missing; None where none is needed.
 
-        What the runtime has under the image's reference is verified to be the
-        digest.  ``progress`` gets a sentence for each slow step.  Raises
-        ``ImageError``, or ``ConfigError`` when there is no such recipe.
+        ``progress`` gets a sentence for each slow step.  Raises what ``load`` raises, and
+        ``ConfigError`` when there is no such recipe.
+        """
+
+    def load(self, image: Image, progress: Callable[[str], None]) -> None:
+        """See that this machine has just this image: each worker asks, on its own node.
+
+        It is loaded from its archive where it is missing, never built; what the runtime
+        has under its name is verified to be the digest.  Raises ``ImageError``.
         """
 
     def has_image(self, image: Image) -> bool:
@@ -101,7 +107,8 @@ class Runtime(Protocol):
         """
 
     def command(self, spec: AgentSpec) -> list[str]:
-        """The command that starts the agent and is its stdin and stdout.  Pure.
+        """The command that starts the agent and is its stdin and stdout.  Pure, but for what
+        a runtime finds out once of this machine where its command depends on that.
 
         Raises ``ImageError`` when ``spec.image`` is missing and needed.
         """

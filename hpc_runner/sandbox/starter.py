@@ -6,6 +6,7 @@ import ctypes
 import os
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -33,6 +34,7 @@ def agent_starter(info: RunInfo, sets: Mapping[str, Sets]) -> StartAgent:
     """How agents are started in this run, ``sets`` being the dependencies of the wave by
     environment.  Raises nothing; what it returns raises as ``Agent`` does."""
     runtime = RUNTIMES[info.runtime]()
+    loaded: set[bytes] = set()
 
     def start(environment: EnvironmentInfo, slots: int, candidates: Sequence[Candidate]) -> Agent:
         limits = [candidate.limits for candidate in candidates]
@@ -48,6 +50,9 @@ def agent_starter(info: RunInfo, sets: Mapping[str, Sets]) -> StartAgent:
             image=pinned_image(environment),
             mounts=mounts(candidates, sets.get(environment.name, {})),
         )
+        if spec.image is not None and spec.image.digest not in loaded:
+            runtime.load(spec.image, lambda text: print(text, file=sys.stderr))
+            loaded.add(spec.image.digest)
         return Agent(
             runtime.command(spec), runtime.environment(), kill=lambda: runtime.kill(spec.name)
         )

@@ -18,6 +18,7 @@ from hpc_runner.errors import ConfigError, ImageError, RuntimeFailure
 from hpc_runner.sandbox import docker, local
 from hpc_runner.sandbox.docker import DockerRuntime
 from hpc_runner.sandbox.local import LocalRuntime, check_interpreter
+from hpc_runner.sandbox.podman import PodmanRuntime, Site
 from hpc_runner.sandbox.runtimes import AUTO, RUNTIMES, AgentSpec, Image, Runtime, choose
 from hpc_runner.sandbox.sarus import SarusRuntime
 
@@ -37,6 +38,11 @@ FOR_GOLDEN: dict[str, Callable[[], Runtime]] = {
     "local": lambda: LocalRuntime(python="/usr/bin/python3", agent=Path("/site/agent.py")),
     "docker": lambda: DockerRuntime(
         agent=Path("/site/agent.py"), seccomp=Path("/site/containers/seccomp.json")
+    ),
+    "podman": lambda: PodmanRuntime(
+        agent=Path("/site/agent.py"),
+        seccomp=Path("/site/containers/seccomp.json"),
+        site=Site(rootless=True, limits=False, nobody=True, open_files=4096, processes=32768),
     ),
     "sarus": lambda: SarusRuntime(
         program="/opt/sarus/bin/sarus",
