@@ -7,7 +7,7 @@ BIN := .venv/bin
 IN := cd '$(ROOT)' && sh .ci/setup &&
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test hostile fuzz lint format bench lock docker-up docker-down cluster \
+.PHONY: help setup run test conformance hostile fuzz lint format bench lock docker-up docker-down cluster \
 	cluster-down clean
 
 help:  ## list the targets
@@ -22,6 +22,9 @@ run:  ## validate the packaged example corpus and print the summary
 
 test:  ## every test; ARGS are pytest's
 	@$(IN) $(BIN)/python -m pytest $(ARGS)
+
+conformance:  ## one suite for every runtime, and the table of what ran where
+	@$(IN) $(BIN)/python -m pytest tests/conformance $(ARGS)
 
 hostile:  ## every attack in every place, and the table of what held
 	@$(IN) $(BIN)/python tests/hostile/table.py $(ARGS)

@@ -133,7 +133,7 @@ def planning(
     runtime: Annotated[
         str,
         typer.Option(
-            help="What runs the sandbox: local, docker, or auto for the best that works here.",
+            help="What runs the sandbox: local, docker, podman, or auto for the best of these.",
             autocompletion=runtimes,
             rich_help_panel=SANDBOX,
         ),
