@@ -77,6 +77,10 @@ class RunConfig(BaseModel):
     consensus_threshold: float = Field(0.8, gt=0.5, le=1.0)
     early_stop: bool = True
     """Leave out the rounds that can't change a candidate's outcome any more."""
+    perturb: bool = True
+    """Rounds differ on purpose; docs/perturbation.md."""
+    seed: int = Field(0, ge=0, lt=1 << 63)
+    """Of what is drawn: the perturbations."""
     runtime: str = "auto"
     isolation: Literal["agent", "container"] = "agent"
     """``container`` starts one container per execution instead of one per worker."""

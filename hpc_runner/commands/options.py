@@ -28,6 +28,7 @@ __all__ = [
     "open_run",
     "runtimes",
     "size",
+    "switch",
 ]
 
 STOPPED = 130
@@ -81,6 +82,13 @@ def open_run(path: Path) -> RunDir:
     from hpc_runner.rundir import RunDir
 
     return RunDir(path.absolute())
+
+
+def switch(option: str, value: str) -> bool:
+    """True for "on", False for "off"."""
+    if value not in ("on", "off"):
+        raise ConfigError(f"{option}: on or off (found {value!r})")
+    return value == "on"
 
 
 def size(text: str, option: str = "--memory") -> int:

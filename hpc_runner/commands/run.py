@@ -21,6 +21,7 @@ from hpc_runner.commands.options import (
     open_run,
     runtimes,
     size,
+    switch,
 )
 from hpc_runner.commands.policy_options import (
     AllowDependency,
@@ -130,6 +131,18 @@ def planning(
             rich_help_panel=JUDGING,
         ),
     ] = False,
+    perturb: Annotated[
+        str,
+        typer.Option(
+            help="Whether rounds differ on purpose, in what a right program doesn't depend on: "
+            "on, off.",
+            autocompletion=lambda: ["on", "off"],
+            rich_help_panel=JUDGING,
+        ),
+    ] = "on",
+    seed: Annotated[
+        int, typer.Option(help="Draws other perturbations.", rich_help_panel=JUDGING)
+    ] = 0,
     runtime: Annotated[
         str,
         typer.Option(
@@ -229,6 +242,8 @@ def planning(
         "rounds": rounds,
         "consensus_threshold": threshold,
         "early_stop": not no_early_stop,
+        "perturb": switch("--perturb", perturb),
+        "seed": seed,
         "runtime": runtime,
         "isolation": isolation,
         "require_isolation": require_isolation,

@@ -47,6 +47,7 @@ class KeyMaker:
             "every_test": config.every_test,  # one after the first failure may run out of time
             "fresh_interpreter": config.fresh_interpreter,
             "isolation": config.isolation,
+            "perturbations": config.seed if config.perturb else None,
         }
         if config.suspicious == "fail":
             # Then what the policy saw in the program decides, too.

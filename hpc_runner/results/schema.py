@@ -89,6 +89,7 @@ RESULTS = _schema(
         ("environment", _NAME, False),
         ("round", pa.int16(), False),
         ("attempt", pa.int16(), False),  # 0, or how many internal errors came before
+        ("perturbation", _NAME, True),  # "neutral", or what was not; null: not run
         ("verdict", _NAME, False),
         ("judge", _NAME, False),  # inline | split | output | exit; not run: policy | dependencies
         ("judge_reason", pa.string(), True),  # why inline, where split was tried first

@@ -25,6 +25,7 @@ holds and what it doesn't stands in docs/security.md.
 
 from __future__ import annotations
 
+import _locale
 import _signal  # type: ignore[import-not-found]
 import atexit
 import builtins
@@ -68,7 +69,7 @@ except ImportError:  # before Python 3.12
 CODE = sys._getframe().f_code
 """This file, compiled."""
 
-AGENT_VERSION = "1"
+AGENT_VERSION = "2"
 PROTOCOL = 1
 
 
@@ -96,6 +97,21 @@ DEFAULT_LIMITS: Dict[str, float] = {
     "file_bytes": 64 << 20,
     "open_files": 256,
 }
+
+PERTURBATION: Dict[str, Any] = {
+    "hash": 0,
+    "tz": "",
+    "locale": "",
+    "temp": "",
+    "env": 0,
+    "memory": 0,
+    "threads": 0,
+    "cpus": 0,
+    "clock": 0,
+    "load": 0,
+}
+"""What can be made different around a program that must not depend on it, and the neutral value of
+each; docs/perturbation.md says what the others do."""
 
 LEVELS = ("limits", "filtered", "full")
 """Isolation from weakest to strongest."""
@@ -221,7 +237,7 @@ ATTRIBUTE_SYSCALLS: Dict[str, Tuple[int, int]] = {
 """What Landlock doesn't look at.  Without namespaces, where the files are the host's, these calls
 succeed and change nothing."""
 # fmt: on
-ZYGOTE_NEEDS = ("mount", "umount2", "unshare", "setns")
+ZYGOTE_NEEDS = ("mount", "umount2", "unshare", "setns", "sched_setaffinity")
 
 
 def seccomp_programs(sockets: bool) -> Tuple[bytes, bytes]:
@@ -1522,8 +1538,8 @@ DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 SYSTEM = (
     "/bin", "/lib", "/lib32", "/lib64", "/libx32", "/usr/bin", "/usr/lib", "/usr/lib32",
     "/usr/lib64", "/usr/libexec", "/usr/share/zoneinfo", "/etc/ld.so.cache", "/etc/alternatives",
-    "/etc/localtime",
 )  # fmt: skip
+"""Not /etc/localtime: where nothing else is said, the time zone is UTC on every node."""
 
 
 def interpreter_paths() -> List[str]:
@@ -1633,12 +1649,28 @@ def transmit(sock: socket.socket, message: Dict[str, Any], descriptors: Sequence
 
 BOOT = (
     "import marshal, os, sys\n"
+    "sys.path[:] = filter(None, sys.path)\n"
     "code = marshal.loads(os.pread(4, os.fstat(4).st_size, 0))\n"
     "os.close(4)\n"
     "exec(code, {'__name__': 'zygote', '__file__': sys.argv[1], '__builtins__': __builtins__})"
 )
 """A zygote's program: this file as it was compiled for the supervisor.  To compile it again
 would cost time, and leave pages behind that each fork has to copy."""
+FRESH = (
+    "import sys\n"
+    "sys.path[:] = filter(None, sys.path)\n"
+    "del sys.argv[0]\n"
+    "with open(sys.argv[0], 'rb') as file:\n"
+    "    code = compile(file.read(), sys.argv[0], 'exec')\n"
+    "exec(code, {'__name__': '__main__', '__file__': sys.argv[0], '__builtins__': __builtins__})"
+)
+"""This file as the program of a fresh interpreter, for a single candidate."""
+
+
+def interpreter(program: str, *arguments: str) -> List[str]:
+    """Starts Python isolated as by -I, but for PYTHONHASHSEED, which that wouldn't look at: its
+    whole environment is ours to give.  ``program`` must take the "" off ``sys.path``."""
+    return [sys.executable, "-s", "-B", "-c", program, os.path.abspath(__file__), *arguments]
 
 
 def become_zygote() -> NoReturn:
@@ -1663,7 +1695,7 @@ class Zygote:
         self._sock = sock
         self._plan = plan
         self._uid = uid
-        self._own_pid_namespace = -1
+        self._own_pid_namespace = self._own_time_namespace = self._clock = -1
         self._stack = ctypes.create_string_buffer(1 << 16)
         top = ctypes.addressof(self._stack) + len(self._stack)
         self._init_stack = ctypes.c_void_p(top & ~0xFF)
@@ -1690,6 +1722,7 @@ class Zygote:
                 os._exit(0)
             receive(self._sock)  # the supervisor is now the parent
             self._own_pid_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+            self._open_clock()
             build_root(plan, self._uid)
             _libc.sethostname(b"sandbox", 7)
         else:
@@ -1726,7 +1759,7 @@ class Zygote:
         if plan.seccomp:
             plan.seccomp[0].install()
         self._rehearse()
-        transmit(self._sock, {"ready": True})
+        transmit(self._sock, {"ready": True, "clock": self._clock >= 0})
         self._poll = select.poll()
         self._poll.register(self._sock, select.POLLIN)
         self._poll.register(self._wake, select.POLLIN)
@@ -1738,11 +1771,29 @@ class Zygote:
             if "limits" in request:
                 transmit(self._sock, self._execute(request, descriptors))
 
+    def _open_clock(self) -> None:
+        """Makes ready to shift the monotonic clock of executions, where the kernel lets us."""
+        try:
+            self._own_time_namespace = os.open("/proc/self/ns/time", os.O_RDONLY | os.O_CLOEXEC)
+            self._clock = os.open("/proc/self/timens_offsets", os.O_WRONLY | os.O_CLOEXEC)
+            self._set_clock(1)
+            self._set_clock(0)
+        except OSError:
+            self._clock = -1
+
+    def _set_clock(self, ahead_s: int) -> None:
+        """For what is forked from now on."""
+        if not ahead_s:
+            _check(_libc.setns(self._own_time_namespace, CLONE_NEWTIME), "setns")
+            return
+        _unshare(CLONE_NEWTIME)
+        os.write(self._clock, b"monotonic %d 0\nboottime %d 0\n" % (ahead_s, ahead_s))
+
     def _rehearse(self) -> None:
         """Locks a child in as an execution will be, so that what doesn't work here shows now."""
         if not self._plan.namespaces:
             self._clear_box()  # of what the zygote before has left when it failed
-        self._make_box(1 << 20)
+        self._make_box(1 << 20, "")
         read, write = os.pipe2(os.O_CLOEXEC)
         pid = os.fork()
         if not pid:
@@ -1761,13 +1812,19 @@ class Zygote:
         if answer != b"ok":
             raise OSError(errno.EPERM, "locking in: %s" % answer.decode("utf-8", "replace"))
 
-    def _make_box(self, size: int) -> None:
+    def _make_box(self, size: int, inner: str) -> None:
+        """``inner``: a directory that the working and the temporary one lie in, instead of the
+        box; their usual paths are links to them then."""
         box = self._plan.box
         if self._plan.namespaces:
             _mount(
                 "box", box, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=%d,nr_inodes=16384" % size
             )
-        for name in ("work", "tmp", "shm"):
+        if inner:
+            os.mkdir(box + "/" + inner, 0o755)
+            for name in ("work", "tmp"):
+                os.symlink(inner + "/" + name, box + "/" + name)
+        for name in (box_path(inner, "work"), box_path(inner, "tmp"), "shm"):
             os.mkdir(box + "/" + name, 0o1777)
 
     def _clear_box(self) -> None:
@@ -1782,13 +1839,15 @@ class Zygote:
         """One run: the descriptors are code, report, stdin, stdout, stderr and, for the split
         judge, the tests.  Returns how it ended, when nothing of it is left."""
         split = len(descriptors) == 6
-        self._make_box(request["limits"]["file_bytes"])
+        self._make_box(request["limits"]["file_bytes"], request["temp"])
         self._limits = resource_limits(self._plan, request["limits"])
         self._memory_bytes = int(request["limits"]["memory_bytes"])
         ends = socket.socketpair() if split else ()
         if self._own_pid_namespace >= 0:
             _unshare(CLONE_NEWPID)
         try:
+            if request["clock"]:
+                self._set_clock(request["clock"])
             first = self._fork_first(request, descriptors, ends)
             try:
                 second = os.fork()
@@ -1806,6 +1865,8 @@ class Zygote:
             for end in ends:
                 end.close()
         ended = self._wait(first, second, split)
+        if request["clock"]:
+            self._set_clock(0)  # only now: the kernel wants nobody to share our memory
         self._clear_box()
         return ended
 
@@ -1856,6 +1917,7 @@ class Zygote:
         lock_in(self._plan, limits, uid, ruleset)
         gc.enable()
         payload = read_payload(3)
+        set_environment(payload["env"])
         Judge(Channel(5), Report(4, payload["nonce"])).run(payload["tests"], payload["every"])
         os._exit(0)
 
@@ -1869,17 +1931,18 @@ class Zygote:
             code, report, stdin, stdout, stderr = descriptors[:5]
             mine = [stdin, stdout, stderr, code, report, *(end.fileno() for end in ends[1:])]
             ruleset = arrange(mine, self._ruleset)
-            os.chdir(self._plan.box + "/work")
+            os.chdir("%s/%s" % (self._plan.box, box_path(request["temp"], "work")))
             os.umask(0o022)
+            if request["cpus"]:
+                keep_to_cpus(request["cpus"])
             lock_in(self._plan, self._limits, self._uid, ruleset)
             if self._plan.namespaces & CLONE_NEWUSER:
                 # Entering the namespace has hidden it from the supervisor, who has to measure it.
                 _prctl(PR_SET_DUMPABLE, 1)
-            if request.get("fresh"):
-                argv = [sys.executable, "-I", "-B", os.path.abspath(__file__), "--candidate"]
-                argv += ["--split"] if ends else []
-                os.execve(argv[0], argv, request.get("env") or {})
-            enter_candidate(request.get("env") or {}, bool(ends))
+            if request["fresh"]:
+                argv = interpreter(FRESH, "--candidate", *(["--split"] if ends else []))
+                os.execve(argv[0], argv, {"PYTHONHASHSEED": str(request["hash"])})
+            enter_candidate(bool(ends))
         except BaseException as error:
             os.write(2, ("the sandbox failed: %r\n" % error).encode("utf-8", "replace"))
         finally:
@@ -1946,6 +2009,15 @@ class Zygote:
         os._exit(0)
 
 
+def end_process(pid: int) -> None:
+    """Kills a child and waits for its end."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    except (ProcessLookupError, ChildProcessError):
+        pass
+
+
 def end_descendants(root: int, spare: Sequence[int] = ()) -> None:
     """Without a pid namespace: kills all children of ``root``, this process, and what they have
     started, but for ``spare`` and theirs; also what forks as fast as it is killed."""
@@ -2004,14 +2076,68 @@ def make_streams() -> None:
         setattr(sys, "__%s__" % name, stream)
 
 
-def enter_candidate(env: Dict[str, str], split: bool) -> NoReturn:
+def box_path(inner: str, name: str) -> str:
+    return inner + "/" + name if inner else name
+
+
+def keep_to_cpus(count: int) -> None:
+    """Gives this process, and all that it starts, so many of its CPUs: where it is now, and the
+    ones after that."""
+    mine = sorted(os.sched_getaffinity(0))
+    here = _libc.sched_getcpu()
+    at = mine.index(here) if here in mine else 0
+    os.sched_setaffinity(0, (mine + mine)[at : at + count])
+
+
+def set_environment(variables: Sequence[Tuple[str, str]]) -> None:
+    """Makes them the variables of this process, in this order."""
+    os.environ.clear()
+    for name, value in variables:
+        os.environ[name] = value
+        if name == "TZ":
+            time.tzset()
+
+
+def shuffled(items: Sequence[Any], seed: int) -> List[Any]:
+    """The same order for the same seed, whatever the Python."""
+    found = list(items)
+    for last in range(len(found) - 1, 0, -1):
+        seed = (seed * 1103515245 + 12345) & 0x7FFFFFFF
+        other = (seed >> 8) % (last + 1)
+        found[last], found[other] = found[other], found[last]
+    return found
+
+
+SCATTERED: List[bytes] = []
+
+
+def scatter(seed: int) -> None:
+    """Has the next small objects allocated at addresses that are in no order: of each size many
+    are made, and every second one is given back."""
+    for size in range(48, 129, 16):
+        made = shuffled([bytes(size - 33) for _ in range(128)], seed + size)
+        SCATTERED.extend(made[::2])
+
+
+def enter_perturbed(perturbation: Dict[str, Any], code: str) -> None:
+    """What a candidate's own process does to itself before it executes ``code``."""
+    if perturbation["threads"]:
+        sys.setswitchinterval(perturbation["threads"] / 1e6)
+    if perturbation["locale"]:
+        _locale.setlocale(_locale.LC_CTYPE, perturbation["locale"])
+    if perturbation["memory"]:
+        compiles(code)  # which would use up what is scattered
+        scatter(perturbation["memory"])
+
+
+def enter_candidate(split: bool) -> NoReturn:
     """In the locked-in process: descriptors 0-2 are the program's, 3 its code, 4 the report, 5
     the judge."""
     payload = read_payload(3)
     if not AS_FOUND:  # a fresh interpreter
         AS_FOUND.update(watched())
-    if env:
-        os.environ.update(env)
+    set_environment(payload["env"])
+    enter_perturbed(payload["perturbation"], payload["code"])
     sys.argv = [SOLUTION_FILE]
     sys.path[:0] = payload["path"]
     if "/dev/stdin" in payload["code"]:
@@ -2150,6 +2276,40 @@ MOST = 1 << 50
 ENV_BYTES = 48 << 10
 """Of an execution's environment: it travels in one message."""
 CHECKERS = ("exact", "trimmed", "tokens", "floats")
+_PERTURBED = {
+    "tz": re.compile(r"[A-Z]{3,8}[+-]\d{1,2}(:[0-5]\d)?\Z"),
+    "locale": re.compile(r"[A-Za-z0-9_.@-]{1,40}(,[A-Za-z0-9_.@-]{1,40})*\Z"),
+    "temp": re.compile(r"[a-z0-9][a-z0-9-]{0,39}\Z"),
+}
+_PERTURBED_MOST = {
+    "hash": 0xFFFFFFFF, "threads": 10**6, "cpus": 4096, "clock": 10**9, "load": 16,
+}  # fmt: skip
+
+
+def check_perturbation(found: Dict[str, Any]) -> Dict[str, Any]:
+    """All of ``PERTURBATION``, as far as given.  Raises ValueError."""
+    for name, value in found.items():
+        if type(value) is not type(PERTURBATION.get(name)):
+            raise ValueError("perturbation.%.60s: found %.60r" % (name, value))
+        if type(value) is int and not 0 <= value <= _PERTURBED_MOST.get(name, 0x7FFFFFFF):
+            raise ValueError("perturbation.%s: found %.60r" % (name, value))
+        if type(value) is str and value and not _PERTURBED[name].match(value):
+            raise ValueError("perturbation.%s: found %.60r" % (name, value))
+    return {**PERTURBATION, **found}
+
+
+@functools.lru_cache(maxsize=None)
+def usable_locale(names: str) -> str:
+    """The first of them, separated by commas, that there is here; "" when there is none."""
+    before = _locale.setlocale(_locale.LC_ALL)
+    for name in filter(None, names.split(",")):
+        try:
+            _locale.setlocale(_locale.LC_ALL, name)
+            _locale.setlocale(_locale.LC_ALL, before)
+            return name
+        except Exception:  # locale.Error, whose module is not loaded for this
+            pass
+    return ""
 
 
 def check_request(request: Dict[str, Any]) -> None:
@@ -2186,6 +2346,7 @@ def check_request(request: Dict[str, Any]) -> None:
         raise ValueError("env: more than %d bytes" % ENV_BYTES)
     for path in want(request.get("path") or [], list, "path"):
         text(path, "path")
+    check_perturbation(want(request.get("perturbation") or {}, dict, "perturbation"))
     tests = want(request.get("tests"), dict, "tests")
     kind = want(tests.get("kind"), str, "tests.kind")
     if kind not in PROGRAM_KINDS and kind not in _TESTS:
@@ -2228,6 +2389,9 @@ class Execution:
         self.kind: str = self.tests["kind"]
         self.limits: Dict[str, Any] = {**DEFAULT_LIMITS, **request.get("limits", {})}
         self.every = bool(request.get("every"))
+        self.fresh = bool(request.get("fresh"))
+        self.env: Dict[str, str] = request.get("env") or {}
+        self.perturbation = self._perturbation(request.get("perturbation") or {})
         self.wanted_judge: str = request.get("judge", "auto")
         self.started_at = time.time()
         self.stdout, self.stderr = Stream(), Stream()
@@ -2254,6 +2418,32 @@ class Execution:
                 self.judge, self.judge_reason = "inline", ONE_PROCESS
         else:
             raise ValueError("unknown kind of tests: %r" % self.kind)
+
+    def _perturbation(self, wanted: Dict[str, Any]) -> Dict[str, Any]:
+        """What of it can be done here and isn't the candidate's own to say."""
+        made = check_perturbation(wanted)
+        if made["cpus"] >= len(os.sched_getaffinity(0)):
+            made["cpus"] = 0
+        if "TZ" in self.env:
+            made["tz"] = ""
+        given = any(name == "LANG" or name.startswith("LC_") for name in self.env)
+        made["locale"] = "" if given else usable_locale(made["locale"])
+        return made
+
+    def environment(self, temporary: str) -> List[Tuple[str, str]]:
+        """The candidate's variables, in order; ``temporary``: its directory, where that isn't the
+        usual one."""
+        made = self.perturbation
+        variables = {
+            "TZ": made["tz"],
+            "LANG": made["locale"],
+            "TMPDIR": temporary,
+            # Not for this interpreter, which has it already, but for those that it starts.
+            "PYTHONHASHSEED": str(made["hash"] or ""),
+        }
+        found = [(name, value) for name, value in variables.items() if value]
+        found = [*((n, v) for n, v in found if n not in self.env), *self.env.items()]
+        return shuffled(found, made["env"]) if made["env"] else found
 
     @property
     def program(self) -> bool:
@@ -2288,6 +2478,7 @@ class Execution:
             "error_type": self.error[0] if self.error else None,
             "error_message": self.error[1] if self.error else None,
             "suspicion": self.suspicion,
+            "perturbation": {n: v for n, v in self.perturbation.items() if v != PERTURBATION[n]},
             "started_at": self.started_at,
         }
 
@@ -2304,24 +2495,34 @@ class Slot:
             os.mkdir(plan.box, 0o711)
         self._plan = plan
         self._uid = supervisor.first_uid + 2 * index
-        self._pid = 0
+        self._pid = self._child = 0
+        self._burners: List[int] = []
+        self._starting = False
+        self.hash = PERTURBATION["hash"]
+        """The seed of the zygote's hashes; -1 when it can't be chosen."""
+        self._has_clock = False
         self.execution: Optional[Execution] = None
         self._sock: Optional[socket.socket] = None
+        self._pipes: Dict[str, int] = {}
+        self._killed_at: Optional[float] = None
 
     # -- the zygote
 
     def launch(self) -> None:
         """Starts the zygote: a fresh interpreter, because this process has seen programs and
-        tests, and because a small process is forked faster.  ``await_zygote`` must follow."""
+        tests, and because a small process is forked faster.  ``await_zygote`` must follow, or
+        ``_on_zygote`` hear what it says."""
         mine, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         code = memory_file(marshal.dumps(CODE))
+        if not os.access(sys.executable, os.X_OK):
+            self.hash = -1
         self._child = os.fork()
         if not self._child:
             try:
                 arrange([os.open("/dev/null", os.O_RDWR), 2, 2, its.fileno(), code], -1)
-                if os.access(sys.executable, os.X_OK):
-                    argv = [sys.executable, "-I", "-B", "-c", BOOT, os.path.abspath(__file__)]
-                    os.execve(sys.executable, argv, {})
+                if self.hash >= 0:
+                    argv = interpreter(BOOT)
+                    os.execve(argv[0], argv, {"PYTHONHASHSEED": str(self.hash)})
                 become_zygote()  # an interpreter that this user could not start again
             finally:
                 os._exit(1)
@@ -2329,55 +2530,82 @@ class Slot:
         its.close()
         mine.settimeout(60)
         self._sock = mine
+        try:
+            transmit(mine, {"plan": self._plan.as_data(), "uid": self._uid})
+        except OSError:
+            pass  # it has died, which shows when it should say something
 
     def await_zygote(self) -> None:
         """Raises OSError with the reason when the plan can't be carried out here."""
         sock = self._sock
         assert sock is not None
+        reason = "the zygote didn't start"
         try:
-            transmit(sock, {"plan": self._plan.as_data(), "uid": self._uid})
-            message, _ = receive(sock)
-            if "pid" in message:
-                self._pid = message["pid"]
-                if self._plan.namespaces:
-                    os.waitpid(self._child, 0)
-                transmit(sock, {"go": True})
-                message, _ = receive(sock)
+            while self._step(receive(sock)[0]):
+                pass
         except (EOFError, OSError) as error:
-            message = {"failed": "the zygote didn't start: %s" % error}
-        if "ready" not in message:
+            if not isinstance(error, EOFError):
+                reason = error.strerror or "%s: %s" % (reason, error)
             sock.close()
             self._sock = None
-            if not self._pid:
-                os.waitpid(self._child, 0)
             self._reap()
-            raise OSError(errno.EPERM, message.get("failed", "the zygote didn't start"))
-        sock.settimeout(None)
+            raise OSError(errno.EPERM, reason) from None
         self._select.register(sock, select.EPOLLIN, self._on_zygote)
 
+    def _step(self, message: Dict[str, Any]) -> bool:
+        """What the zygote says while it starts.  False when it is ready; raises OSError."""
+        assert self._sock is not None
+        if "ready" in message:
+            self._sock.settimeout(None)
+            self._has_clock = message["clock"]
+            return False
+        if "pid" not in message:
+            raise OSError(errno.EPERM, message.get("failed", "the zygote didn't start"))
+        self._pid = message["pid"]
+        if self._plan.namespaces:
+            os.waitpid(self._child, 0)
+        self._child = 0
+        transmit(self._sock, {"go": True})
+        return True
+
     def _reap(self) -> None:
-        if not self._pid:
+        pid, self._pid, self._child = self._pid or self._child, 0, 0
+        if not pid:
             return
-        try:
-            os.kill(self._pid, signal.SIGKILL)
-            os.waitpid(self._pid, 0)
-        except (ProcessLookupError, ChildProcessError):
-            pass
-        self._pid = 0
+        end_process(pid)
         if not self._plan.namespaces:
-            end_descendants(os.getpid(), self._supervisor.zygotes())
+            end_descendants(os.getpid(), self._supervisor.processes())
 
     def close(self) -> None:
         """Ends the slot, and whatever runs in it."""
         if self._sock is not None:
-            self._select.unregister(self._sock)
+            if self._select.knows(self._sock):
+                self._select.unregister(self._sock)
             self._sock.close()
             self._sock = None
+        for pid in self._burners:
+            end_process(pid)
+        self._burners = []
         self._reap()
 
-    @property
-    def zygote(self) -> int:
-        return self._pid
+    def processes(self) -> List[int]:
+        """Those that are ours and not a program's."""
+        return [pid for pid in (self._pid or self._child, *self._burners) if pid]
+
+    def _burn(self, count: int) -> None:
+        """Has so many processes do nothing but use a CPU each, from now on."""
+        while len(self._burners) < count:
+            self._burners.append(os.fork())
+            if not self._burners[-1]:
+                try:
+                    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+                    arrange(3 * [os.open("/dev/null", os.O_RDWR)], -1)
+                    argv = [sys.executable, "-I", "-S", "-c", "while True: pass"]
+                    os.execve(argv[0], argv, {})
+                finally:
+                    os._exit(1)
+        for index, pid in enumerate(self._burners):
+            os.kill(pid, signal.SIGCONT if index < count else signal.SIGSTOP)
 
     def restart(self) -> None:
         """After trouble: whatever of the slot is left dies with its zygote."""
@@ -2385,28 +2613,60 @@ class Slot:
         self.launch()
         self.await_zygote()
 
+    def _restart_for(self, seed: int) -> None:
+        """Another zygote, with hashes by ``seed``; while it starts the other slots go on."""
+        self.close()
+        self.hash = seed
+        self.launch()
+        assert self._sock is not None
+        self._select.register(self._sock, select.EPOLLIN, self._on_zygote)
+        self._starting = True
+        self._killed_at = None
+        self._begun = time.monotonic()
+        self._deadline = self._next_watch = self._begun + 60
+
     # -- one run
 
     def begin(self, execution: Execution) -> None:
         self.execution = execution
-        self._run()
+        seed = execution.perturbation["hash"]
+        if self.suits(execution):
+            self._run()
+        else:
+            self._restart_for(seed)
+
+    def suits(self, execution: Execution) -> bool:
+        """Whether the zygote's hashes are those that the execution is to have."""
+        return execution.fresh or self.hash in (-1, execution.perturbation["hash"])
 
     def _run(self) -> None:
         execution = self.execution
         assert execution is not None and self._sock is not None
+        perturbation = execution.perturbation
+        if self.hash < 0:
+            perturbation["hash"] = perturbation["load"] = 0
+        if not self._has_clock:
+            perturbation["clock"] = 0
+        temporary = "%s/%s/tmp" % (self._plan.box, perturbation["temp"])
+        env = execution.environment(temporary if perturbation["temp"] else "")
+        if self._burners or perturbation["load"]:
+            self._burn(perturbation["load"])
         stdin, expected = execution.cases[execution.case]
         nonce = os.urandom(16).hex()
         split = execution.judge == "split"
         code: Dict[str, Any] = {"code": execution.code, "nonce": nonce}
         code["role"] = "program" if execution.program else "tests"
         code["path"] = list(execution.request.get("path") or ())
+        code["env"], code["perturbation"] = env, perturbation
+        # Tests and candidate are to agree on what time it is.
+        zone = [(name, value) for name, value in env if name == "TZ"]
         tests = {"tests": execution.tests, "every": execution.every, "nonce": nonce}
         if split:
             code["nonce"] = os.urandom(16).hex()
         elif not execution.program:
             code.update(tests)
         given = [memory_file(marshal.dumps(code))]
-        self._pipes: Dict[str, int] = {}
+        self._pipes = {}
         ends = {}
         for name in ("report", "stdout", "stderr"):
             self._pipes[name], ends[name] = os.pipe2(os.O_CLOEXEC)
@@ -2414,7 +2674,7 @@ class Slot:
         stdin_file = memory_file(stdin.encode("utf-8", "surrogatepass"))
         given += [ends["report"], stdin_file, ends["stdout"], ends["stderr"]]
         if split:
-            given.append(memory_file(marshal.dumps(tests)))
+            given.append(memory_file(marshal.dumps({**tests, "env": zone})))
         self._nonces = {nonce, code["nonce"]}
         self._judge_nonce = nonce
         self._report = bytearray()
@@ -2424,14 +2684,14 @@ class Slot:
         self._died: Optional[List[str]] = None
         self._inline: Optional[str] = None
         self._reason: Optional[Verdict] = None
-        self._killed_at: Optional[float] = None
+        self._killed_at = None
         execution.outcomes = execution.outcomes if execution.program else []
         execution.stdout.begin(keep=expected is not None)
         execution.stderr.begin(keep=False)
         request = {
             "limits": execution.limits,
-            "fresh": bool(execution.request.get("fresh")),
-            "env": execution.request.get("env") or {},
+            "fresh": execution.fresh,
+            **{name: perturbation[name] for name in ("hash", "temp", "cpus", "clock")},
         }
         self._begun = time.monotonic()
         try:
@@ -2538,6 +2798,10 @@ class Slot:
             if now - self._killed_at > 5:  # the zygote itself hangs
                 self._zygote_lost()
             return
+        if self._starting:
+            if now >= self._deadline:
+                self._zygote_lost()
+            return
         if now >= self._deadline:
             self._look_at_waiting(now)
             wall_s = execution.limits["wall_s"]
@@ -2611,6 +2875,11 @@ class Slot:
         assert self._sock is not None
         try:
             ended, _ = receive(self._sock)
+            if self._starting:
+                if not self._step(ended):
+                    self._starting = False
+                    self._run()
+                return False
         except (EOFError, OSError):
             self._zygote_lost()
             return False
@@ -2630,6 +2899,7 @@ class Slot:
     def _zygote_lost(self) -> None:
         """Ours to answer for, unless a limit had been reached already."""
         execution, self.execution = self.execution, None
+        self._starting = False
         for name in list(self._pipes):
             self._close_pipe(name)
         self.restart()
@@ -2740,6 +3010,8 @@ class Slot:
 
     def _answer(self, execution: Execution, verdict: Verdict) -> None:
         self.execution = None
+        if self._burners:
+            self._burn(0)
         self._supervisor.answer(self, execution.answer(verdict))
 
 
@@ -2811,6 +3083,9 @@ class Poller:
         self._epoll.register(number, events)
         self._callbacks[number] = callback
 
+    def knows(self, what: Any) -> bool:
+        return what.fileno() in self._callbacks
+
     def unregister(self, what: Any) -> None:
         number = what if isinstance(what, int) else what.fileno()
         self._epoll.unregister(number)
@@ -2827,9 +3102,11 @@ class Supervisor:
     """Speaks to the worker and feeds the slots.
 
     Requests: ``{"op": "run", "id", "code", "tests", "limits", "env", "judge", "every",
-    "fresh", "path"}``, where tests and limits have the fields of ``hpc_runner.model``.  Answers:
-    first ``{"op": "hello", ...}`` with what isolation was got, then one ``{"op":
-    "result", "id", "verdict", ...}`` for each request, in the order in which they end.
+    "fresh", "path", "perturbation"}``, where tests and limits have the fields of
+    ``hpc_runner.model`` and the perturbation those of ``PERTURBATION`` that aren't neutral.
+    Answers: first ``{"op": "hello", ...}`` with what isolation was got, then one ``{"op":
+    "result", "id", "verdict", ...}`` for each request, in the order in which they end, with
+    the perturbation that was in force.
     A request that can't be understood is answered with ``internal_error``.
     """
 
@@ -2866,8 +3143,9 @@ class Supervisor:
             return plan
         raise OSError(errno.EPERM, "; ".join(reasons))
 
-    def zygotes(self) -> List[int]:
-        return [slot.zygote for slot in self._slots if slot.zygote]
+    def processes(self) -> List[int]:
+        """Those that no program's end may end."""
+        return [pid for slot in self._slots for pid in slot.processes()]
 
     def close(self) -> None:
         for slot in self._slots:
@@ -2892,7 +3170,7 @@ class Supervisor:
             return
         while self._open:
             while self._idle and self._queue:
-                self._start(self._idle.pop(), self._queue.pop(0))
+                self._start(self._queue.pop(0))
             now = time.monotonic()
             until = min(slot.next_event() for slot in self._slots)
             self.select.run_once(-1 if until == math.inf else max(0.0, until - now))
@@ -2900,13 +3178,14 @@ class Supervisor:
             for slot in self._slots:
                 slot.watch(now)
 
-    def _start(self, slot: Slot, request: Dict[str, Any]) -> None:
+    def _start(self, request: Dict[str, Any]) -> None:
         try:
             execution = Execution(request)
         except (KeyError, TypeError, ValueError) as error:
-            self._idle.append(slot)
             self._refuse(request.get("id"), "not a request: %r" % error)
             return
+        slot = next((s for s in reversed(self._idle) if s.suits(execution)), self._idle[-1])
+        self._idle.remove(slot)
         slot.begin(execution)
 
     def _refuse(self, identity: Any, reason: str) -> None:
@@ -3058,7 +3337,7 @@ def main() -> int:
     views = [value for name, value in given if name == "--view"]
     if "--candidate" in options:
         make_streams()
-        enter_candidate(dict(os.environ), "--split" in options)
+        enter_candidate("--split" in options)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
     box = "%s/hpc_runner-%s" % (os.environ.get("TMPDIR", "/tmp"), os.urandom(8).hex())

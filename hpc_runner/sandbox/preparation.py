@@ -122,6 +122,7 @@ def unrun(verdict: Verdict, judge: str, error_type: str, message: str) -> dict[s
         "error_type": error_type,
         "error_message": message[:500],
         "suspicion": [],
+        "perturbation": None,
         "started_at": time.time(),
     }
 

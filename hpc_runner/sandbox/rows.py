@@ -9,6 +9,7 @@ from hpc_runner.model import Candidate, Verdict
 from hpc_runner.results.store import ResultRow
 from hpc_runner.runinfo import EnvironmentInfo, RunInfo
 from hpc_runner.sandbox.client import Hello
+from hpc_runner.sandbox.perturbation import to_text
 
 __all__ = ["condemn", "result_row"]
 
@@ -33,6 +34,7 @@ def result_row(
         "generation": candidate.generation,
         "environment": environment.name,
         "verdict": answer["verdict"],
+        "perturbation": _perturbed(answer),
         "judge": answer["judge"],
         "judge_reason": _text_or_none(answer["judge_reason"]),
         "tests": tests,
@@ -71,6 +73,11 @@ def condemn(answer: dict[str, Any]) -> None:
         answer["verdict"] = Verdict.POLICY_VIOLATION.value
         answer["error_type"] = "Suspicion"
         answer["error_message"] = "; ".join(answer["suspicion"])[:500]
+
+
+def _perturbed(answer: dict[str, Any]) -> str | None:
+    made = answer["perturbation"]
+    return None if made is None else to_text(made)
 
 
 def _text(value: object) -> str:

@@ -37,6 +37,7 @@ from hpc_runner.sandbox.agenda import Agenda, Work
 from hpc_runner.sandbox.client import Hello
 from hpc_runner.sandbox.dependencies import read_sets
 from hpc_runner.sandbox.environments import pinned_image
+from hpc_runner.sandbox.perturbation import perturbation
 from hpc_runner.sandbox.preparation import Preparation, no_agent, unrun
 from hpc_runner.sandbox.rows import condemn, result_row
 from hpc_runner.sandbox.shardwork import Lane
@@ -216,6 +217,9 @@ class Worker:
             "judge": self._judges[work.index],
             "every": self._config.every_test,
             "fresh": self._config.fresh_interpreter,
+            "perturbation": dict(perturbation(self._config.seed, work.round))
+            if self._config.perturb
+            else {},
         }
 
     def _collect(self) -> None:

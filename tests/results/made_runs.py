@@ -40,6 +40,7 @@ def make_row(candidate_id: bytes, round_: int = 0, **columns: Any) -> ResultRow:
         "environment": "py311",
         "round": round_,
         "attempt": 0,
+        "perturbation": "neutral",
         "verdict": "accepted",
         "judge": "split",
         "judge_reason": None,

@@ -87,6 +87,8 @@ MATTERS: dict[str, Any] = {
     "fresh_interpreter": True,
     "every_test": True,
     "isolation": "container",
+    "perturb": False,
+    "seed": 7,
 }
 IS_NOTHING_TO_THE_VOTE: dict[str, Any] = {
     "corpus": ("/other.jsonl",),
