@@ -23,6 +23,7 @@ from hpc_runner.pipeline.plan import plan
 from hpc_runner.results.journal import decode_lines
 from hpc_runner.results.vote import Tally, certain_executions
 from hpc_runner.rundir import RunDir
+from hpc_runner.sandbox.perturbation import from_text, perturbation
 from hpc_runner.sandbox.worker import EXIT_STOPPED
 
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -124,6 +125,30 @@ def test_a_row_says_what_an_execution_was(tmp_path: Path, start: Start) -> None:
         assert row["host"] and row["python"] and row["agent_version"]
         assert row["wall_s"] > 0 and row["peak_memory_bytes"] > 0
         assert len(row["stdout_sha256"]) == 32
+
+
+def test_rounds_differ_as_they_say(tmp_path: Path, start: Start) -> None:
+    zone = "import time\nprint(time.tzname[0], hash('x'))"
+    run = planned(tmp_path, [zone, zone + "#"], {"kind": "none"}, rounds=4, early_stop=False)
+    assert ended(start(run)) == 0
+    printed: dict[int, set[str]] = {}
+    for row in results(run):
+        made = from_text(row["perturbation"])
+        planned_ = dict(perturbation(0, row["round"]))
+        assert set(made) <= set(planned_)
+        assert made.items() - {("locale", made.get("locale"))} <= planned_.items()
+        assert ("EAST" in row["stdout_tail"]) == str(made.get("tz")).startswith("EAST")
+        printed.setdefault(row["round"], set()).add(row["stdout_tail"])
+    assert [len(texts) for texts in printed.values()] == [1] * 4
+    assert len(set.union(*printed.values())) == 4
+
+
+def test_without_perturbation_every_round_is_neutral(tmp_path: Path, start: Start) -> None:
+    run = planned(tmp_path, ["print(hash('x'))"], {"kind": "none"}, rounds=3, perturb=False)
+    assert ended(start(run)) == 0
+    rows = results(run)
+    assert [row["perturbation"] for row in rows] == ["neutral"] * 3
+    assert len({row["stdout_tail"] for row in rows}) == 1
 
 
 def test_a_finished_shard_is_not_run_again(tmp_path: Path, start: Start) -> None:
