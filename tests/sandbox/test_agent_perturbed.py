@@ -116,7 +116,7 @@ def test_the_first_locale_that_there_is(sandbox: Sandbox) -> None:
 
 def test_what_the_candidate_itself_is_given_is_not_perturbed(sandbox: Sandbox) -> None:
     made = {"tz": "EAST-5", "locale": "C.UTF-8", "temp": "x"}
-    given = {"TZ": "OWN+3", "LC_ALL": "C", "TMPDIR": "/var/tmp"}
+    given = {"TZ": "OWN+3", "LC_ALL": "C", "TMPDIR": "/elsewhere"}
     seen = look(sandbox, made, env=given)
     assert (seen["zone"], seen["locale"]) == ("OWN", "C")
     assert seen["variables"] == ["TZ", "LC_ALL", "TMPDIR"]
