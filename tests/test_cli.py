@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from sandbox.pythons import several
 
 from hpc_runner import __version__
 from hpc_runner.cli import app
@@ -117,6 +118,24 @@ def test_a_dry_run_tells_the_plan_and_leaves_nothing(
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_environments_are_told_before_and_after_a_run(cli: Run, corpus: Path) -> None:
+    pythons = several(2)
+    words = ("run", corpus, "--environments", ",".join(pythons), *LOCAL)
+    plan = cli(*words, "--dry-run")
+    assert plan.returncode == 0, plan.stderr
+    assert "12 at most (3 rounds x 2 environments)" in plan.stdout
+    for python in pythons:
+        assert f"at {python})" in plan.stdout
+    done = cli(*words, "--out", "run", "-q")
+    assert done.returncode == 0, done.stderr
+    assert "The environments agree on 2 of 2 candidates" in done.stdout
+    found = json.loads(cli("report", "run", "--json").stdout)
+    assert [item["accepted"] for item in found["environments"]] == [1, 1]
+    assert found["environment_agreement"] == 1.0
+    status = json.loads(cli("status", "run", "--json").stdout)
+    assert status["executions"] == status["done"] == 12
+
+
 def test_the_default_directory_is_named_after_the_corpus(
     cli: Run, corpus: Path, tmp_path: Path
 ) -> None:
@@ -145,6 +164,10 @@ def test_isolation_that_can_not_be_had_is_refused(cli: Run, corpus: Path) -> Non
         (["run", "corpus.jsonl", "--format", "word"], "--format word: expected auto"),
         (["run", "corpus.jsonl", "--runtime", "magic"], "runtime 'magic' is not known"),
         (["run", "corpus.jsonl", "--python", "/no/python"], "/no/python"),
+        (["run", "corpus.jsonl", *LOCAL, "--environments", "py3"], "py3' is neither"),
+        (["run", "corpus.jsonl", *LOCAL, "--environments", "/no/python"], "/no/python"),
+        (["run", "corpus.jsonl", "--environments", "py311,"], "names with commas between"),
+        (["run", "corpus.jsonl", "--environments", "./py,/py", "--python", "x"], "give one"),
         (["run", "bad.jsonl", "--strict"], "row 1"),
         (["run", "bad.jsonl", "--out", "."], "is not empty and not a run"),
         (["resume", "nowhere"], "there is no run directory"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -136,11 +136,18 @@ def _flaky(summary: Summary) -> Table:
     table.add_column("Candidate")
     table.add_column("Verdicts", overflow="fold")
     for candidate in summary.flaky_candidates:
-        counts = ", ".join(f"{count} {name}" for name, count in candidate.verdicts.items())
-        table.add_row(Text(candidate.task_id), candidate.candidate_id[:12], counts)
+        counts = _counts(candidate.verdicts)
+        if len(candidate.environments) > 1:
+            places = candidate.environments.items()
+            counts = "; ".join(f"{name}: {_counts(found)}" for name, found in places)
+        table.add_row(Text(candidate.task_id), candidate.candidate_id[:12], Text(counts))
     if summary.flaky > len(summary.flaky_candidates):
         table.add_row(f"and {summary.flaky - len(summary.flaky_candidates):,} more", "", "")
     return table
+
+
+def _counts(verdicts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in verdicts.items())
 
 
 def _errors(summary: Summary) -> Table:

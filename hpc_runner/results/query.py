@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -19,7 +19,7 @@ from hpc_runner.rundir import RunDir
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["connect", "database", "result_files", "table_view"]
+__all__ = ["connect", "database", "dict_rows", "result_files", "table_view"]
 
 
 @contextmanager
@@ -79,3 +79,12 @@ def table_view(
         connection.register(f"no_{name}", empty.empty_table())
         source = f"(SELECT *, 0::BIGINT AS file_row_number FROM no_{name})"
     connection.execute(f"CREATE OR REPLACE VIEW {name} AS SELECT * FROM {source}")
+
+
+def dict_rows(
+    connection: DuckDBPyConnection, query: str, parameters: dict[str, Any] | None = None
+) -> list[dict[str, Any]]:
+    """What a query finds, each row by the names of its columns."""
+    found = connection.execute(query, parameters)
+    names = [column[0] for column in found.description or []]
+    return [dict(zip(names, row, strict=True)) for row in found.fetchall()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +11,13 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field
 
 from hpc_runner.errors import StorageError
-from hpc_runner.results.query import connect, result_files, table_view
+from hpc_runner.results.environments import EnvironmentCounts, count_environments
+from hpc_runner.results.query import connect, dict_rows, result_files, table_view
 from hpc_runner.results.schema import REJECTED, SAMPLES, VOTES
 from hpc_runner.results.statistics import pass_at
 from hpc_runner.results.vote import TIE_ORDER
 from hpc_runner.rundir import RunDir
-from hpc_runner.runinfo import RunInfo, read_info
+from hpc_runner.runinfo import read_info
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -51,19 +53,6 @@ class ErrorSignature(_Model):
     """One of the tasks where it occurred: the first in the order of the corpus."""
 
 
-class EnvironmentCounts(_Model):
-    """What came out in one environment, taken by itself."""
-
-    name: str
-    python: tuple[str, ...]
-    """Versions that executions there really had."""
-    executions: int
-    judged: int
-    """Candidates with a judged execution there."""
-    accepted: int
-    """Of them, by majority and with consensus among their executions there."""
-
-
 class Suspicion(_Model):
     """A sign of tampering."""
 
@@ -86,6 +75,8 @@ class FlakyCandidate(_Model):
     agreement: float
     verdicts: dict[str, int]
     """How often each occurred, internal errors included."""
+    environments: dict[str, dict[str, int]]
+    """The same for each environment."""
 
 
 class Summary(_Model):
@@ -202,14 +193,14 @@ def summarise(run: RunDir, *, memory_limit: str = "512MB") -> Summary:
             rejected=info.rejected,
             rejected_reasons=dict(connection.execute(_REJECTED).fetchall()),
             executions_saved=max(0, saved),
-            environments=_environments(connection, info),
+            environments=count_environments(connection, info),
             environment_agreement=agree / compared if compared else None,
             judges=dict(connection.execute(_JUDGES).fetchall()),
             verdicts=_ordered(connection.execute(_VERDICTS).fetchall()),
             candidate_verdicts=_ordered(connection.execute(_CANDIDATE_VERDICTS).fetchall()),
             pass_at=pass_at(connection.execute(_CORRECT).fetchall()),
-            errors=tuple(ErrorSignature(**row) for row in _rows(connection, _ERROR_SIGNATURES)),
-            suspicions=tuple(Suspicion(**row) for row in _rows(connection, _SUSPICIONS)),
+            errors=tuple(ErrorSignature(**row) for row in dict_rows(connection, _ERROR_SIGNATURES)),
+            suspicions=tuple(Suspicion(**row) for row in dict_rows(connection, _SUSPICIONS)),
             flaky_candidates=_flaky(connection),
             paths=_paths(run),
             **_row(connection, _SAMPLES),
@@ -248,26 +239,6 @@ SELECT count(*) FILTER (isolation <> 'none') AS executions,
        coalesce(sum(cpu_s), 0.0) AS cpu_s,
        count(DISTINCT host) AS hosts
 FROM results
-"""
-_ENVIRONMENTS = """
-WITH tallies AS (
-    SELECT environment, wave, candidate_id, verdict, count(*) AS n,
-           count(*) FILTER (isolation <> 'none') AS executions,
-           list(DISTINCT python) FILTER (isolation <> 'none') AS python
-    FROM results GROUP BY ALL
-),
-candidates AS (
-    SELECT environment, sum(executions) AS executions, flatten(list(python)) AS python,
-           arg_max(verdict, n * 100 - list_position($tie_order, verdict))
-               FILTER (verdict <> 'internal_error') AS verdict,
-           max(n) FILTER (verdict <> 'internal_error') AS k,
-           sum(n) FILTER (verdict <> 'internal_error') AS n
-    FROM tallies GROUP BY environment, wave, candidate_id
-)
-SELECT environment AS name, list_sort(list_distinct(flatten(list(python)))) AS python,
-       sum(executions)::BIGINT AS executions, count(verdict) AS judged,
-       count(*) FILTER (verdict = 'accepted' AND k / n >= $threshold) AS accepted
-FROM candidates GROUP BY environment
 """
 _JUDGES = "SELECT judge, count(*) FROM results GROUP BY judge ORDER BY count(*) DESC, judge"
 _SUSPICIONS = f"""
@@ -327,24 +298,10 @@ WITH flaky AS (
     ORDER BY position LIMIT {_LISTED}
 )
 SELECT f.position, lower(hex(f.candidate_id)) AS candidate_id, f.task_id, f.wave,
-       f.verdict, f.agreement, r.verdict AS found, count(*) AS n
+       f.verdict, f.agreement, r.environment AS place, r.verdict AS found, count(*) AS n
 FROM flaky f JOIN results r ON r.candidate_id = f.candidate_id AND r.wave = f.wave
-GROUP BY ALL ORDER BY f.position, n DESC, found
+GROUP BY ALL ORDER BY f.position, place, found
 """
-
-
-def _environments(connection: DuckDBPyConnection, info: RunInfo) -> tuple[EnvironmentCounts, ...]:
-    """Those of the run, in its order."""
-    parameters = {
-        "tie_order": [verdict.value for verdict in TIE_ORDER],
-        "threshold": info.config.consensus_threshold,
-    }
-    found = {row["name"]: row for row in _rows(connection, _ENVIRONMENTS, parameters)}
-    nothing = {"python": (), "executions": 0, "judged": 0, "accepted": 0}
-    return tuple(
-        EnvironmentCounts(**{"name": item.name, **nothing, **found.get(item.name, {})})
-        for item in info.environments
-    )
 
 
 def _executions(connection: DuckDBPyConnection) -> dict[str, Any]:
@@ -362,11 +319,21 @@ def _executions(connection: DuckDBPyConnection) -> dict[str, Any]:
 
 def _flaky(connection: DuckDBPyConnection) -> tuple[FlakyCandidate, ...]:
     candidates: dict[int, dict[str, Any]] = {}
-    for row in _rows(connection, _FLAKY):
-        found, count = row.pop("found"), row.pop("n")
-        candidate = candidates.setdefault(row.pop("position"), {**row, "verdicts": {}})
-        candidate["verdicts"][found] = count
-    return tuple(FlakyCandidate(**candidate) for candidate in candidates.values())
+    counts: dict[int, dict[str, Counter[str]]] = {}
+    for row in dict_rows(connection, _FLAKY):
+        position, place, found, count = (
+            row.pop(key) for key in ("position", "place", "found", "n")
+        )
+        candidates[position] = row
+        counts.setdefault(position, {}).setdefault(place, Counter())[found] += count
+    return tuple(
+        FlakyCandidate(
+            **candidate,
+            verdicts=dict(sum(counts[position].values(), Counter()).most_common()),
+            environments={name: dict(c.most_common()) for name, c in counts[position].items()},
+        )
+        for position, candidate in candidates.items()
+    )
 
 
 def _ordered(counts: list[tuple[str, int]]) -> dict[str, int]:
@@ -386,13 +353,5 @@ def _paths(run: RunDir) -> dict[str, str]:
     return {name: str(path) for name, path in paths.items()}
 
 
-def _rows(
-    connection: DuckDBPyConnection, query: str, parameters: dict[str, Any] | None = None
-) -> list[dict[str, Any]]:
-    found = connection.execute(query, parameters)
-    names = [column[0] for column in found.description or []]
-    return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
-
-
 def _row(connection: DuckDBPyConnection, query: str) -> dict[str, Any]:
-    return _rows(connection, query)[0]
+    return dict_rows(connection, query)[0]

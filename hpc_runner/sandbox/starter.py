@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+from hpc_runner.errors import RuntimeFailure
 from hpc_runner.model import Candidate
 from hpc_runner.runinfo import EnvironmentInfo, RunInfo
 from hpc_runner.sandbox.client import Agent
@@ -53,11 +54,24 @@ def agent_starter(info: RunInfo, sets: Mapping[str, Sets]) -> StartAgent:
         if spec.image is not None and spec.image.digest not in loaded:
             runtime.load(spec.image, lambda text: print(text, file=sys.stderr))
             loaded.add(spec.image.digest)
-        return Agent(
+        agent = Agent(
             runtime.command(spec), runtime.environment(), kill=lambda: runtime.kill(spec.name)
         )
+        if not _same(environment.python, agent.hello.python):
+            agent.close()
+            raise RuntimeFailure(
+                f"environment {environment.name}: {environment.interpreter} is Python"
+                f" {agent.hello.python} on {agent.hello.host}, and was {environment.python} where"
+                " the run was planned"
+            )
+        return agent
 
     return start
+
+
+def _same(planned: str | None, found: str) -> bool:
+    """The same version but for bug fixes; nothing that isn't known differs."""
+    return planned is None or planned.split(".")[:2] == found.split(".")[:2]
 
 
 def die_with(parent: int) -> None:

@@ -114,6 +114,7 @@ def test_environments_have_a_table_where_there_are_several(tmp_path: Path) -> No
     assert ["py311", "3.11.7", "6", "3", "3"] in lines
     assert ["py313", "3.11.7", "6", "2", "1"] in lines
     assert "The environments agree on 1 of 2 candidates that several judged (50.0 %)" in text
+    assert "py311: 2 accepted; py313: 2 wrong_answer" in text
 
 
 def test_judges_have_shares_where_there_are_several(summary: Summary) -> None:

@@ -119,6 +119,19 @@ def test_auto_passes_over_an_engine_whose_image_can_not_be_had(
     assert choose("docker")[0].name == "docker"
 
 
+def test_auto_needs_every_environment_s_image(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    _program(tmp_path / "docker", """echo '{"Version": "1.2", "Os": "linux"}'""")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("hpc_runner.sandbox.bootstrap.missing", lambda: "")
+    assert choose("auto", ["py311", "py313"])[0].name == "docker"
+    runtime, reason = choose("auto", ["py311", "py39"])
+    assert runtime.name == "local"
+    assert "image 'py39' has no recipe; there are py311, py313" in reason
+
+
 def test_an_engine_that_hangs_is_not_waited_for(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

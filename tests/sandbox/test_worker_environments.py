@@ -110,7 +110,7 @@ def test_going_on_in_the_middle_repeats_nothing(
     tmp_path: Path, start: Start, pythons: list[str]
 ) -> None:
     options = {"rounds": 2, "early_stop": False, "environments": pythons}
-    run = planned(tmp_path, slow(6, 0.05), **options)
+    run = planned(tmp_path, slow(6, 0.1), **options)
     for more in (8, 14):  # in the second environment, and in the second round
         process = start(run)
         until(lambda: len(journalled(run)) >= more)  # noqa: B023
@@ -169,6 +169,22 @@ def test_a_killer_is_unjudged_in_every_environment_and_harms_nobody(
         list(verdicts.values()) == ["accepted"] * len(verdicts) for verdicts in found.values()
     )
     assert all(len(verdicts) == 2 for verdicts in found.values())
+
+
+def test_another_python_than_planned_is_not_called_by_that_name(
+    tmp_path: Path, start: Start, pythons: list[str]
+) -> None:
+    """As on a node where the same path leads elsewhere."""
+    path = tmp_path / "python"
+    path.symlink_to(pythons[0])
+    run = planned(tmp_path, [GOOD], rounds=1, environments=[str(path)])
+    path.unlink()
+    path.symlink_to(pythons[1])
+    process = start(run)
+    _, said = process.communicate(timeout=90)
+    assert process.returncode == 1
+    assert "is Python" in said and "where the run was planned" in said
+    assert not run.result(0, 0).exists()
 
 
 def test_an_environment_that_never_works_is_named(tmp_path: Path, pythons: list[str]) -> None:
