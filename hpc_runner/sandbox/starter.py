@@ -60,9 +60,8 @@ def agent_starter(info: RunInfo, sets: Mapping[str, Sets]) -> StartAgent:
         if not _same(environment.python, agent.hello.python):
             agent.close()
             raise RuntimeFailure(
-                f"environment {environment.name}: {environment.interpreter} is Python"
-                f" {agent.hello.python} on {agent.hello.host}, and was {environment.python} where"
-                " the run was planned"
+                f"environment {environment.name}: its Python is {agent.hello.python} on"
+                f" {agent.hello.host}, and was {environment.python} where the run was planned"
             )
         return agent
 

@@ -183,7 +183,7 @@ def test_another_python_than_planned_is_not_called_by_that_name(
     process = start(run)
     _, said = process.communicate(timeout=90)
     assert process.returncode == 1
-    assert "is Python" in said and "where the run was planned" in said
+    assert "its Python is" in said and "where the run was planned" in said
     assert not run.result(0, 0).exists()
 
 
