@@ -14,6 +14,7 @@ the user's mistake or trouble of ours, and it has a name in this tree:
         │   └── ImageError        an image can't be built, found or verified
         ├── DependencyError       a candidate's dependencies can't be had: it is unjudged
         ├── SchedulerError        workers can't be started or watched
+        │   └── SchedulerBusy     for now: it doesn't answer or takes no more; asked again later
         └── StorageError          a file can't be written, or is damaged
 
 ``RowError`` is the one that is caught by the planner: it names a bad row of a
@@ -81,6 +82,10 @@ class DependencyError(InfrastructureError):
 
 class SchedulerError(InfrastructureError):
     """Workers can't be started or watched."""
+
+
+class SchedulerBusy(SchedulerError):
+    """The scheduler doesn't answer or takes no more for now; it is asked again later."""
 
 
 class StorageError(InfrastructureError):
