@@ -14,7 +14,8 @@ the user's mistake or trouble of ours, and it has a name in this tree:
         │   └── ImageError        an image can't be built, found or verified
         ├── DependencyError       a candidate's dependencies can't be had: it is unjudged
         ├── SchedulerError        workers can't be started or watched
-        │   └── SchedulerBusy     for now: it doesn't answer or takes no more; asked again later
+        │   └── SchedulerBusy     it doesn't answer now; it is asked again later
+        │       └── SchedulerFull it takes no more jobs of ours for now
         └── StorageError          a file can't be written, or is damaged
 
 ``RowError`` is the one that is caught by the planner: it names a bad row of a
@@ -85,7 +86,11 @@ class SchedulerError(InfrastructureError):
 
 
 class SchedulerBusy(SchedulerError):
-    """The scheduler doesn't answer or takes no more for now; it is asked again later."""
+    """The scheduler doesn't answer now: what was asked may have been done.  Asked again later."""
+
+
+class SchedulerFull(SchedulerBusy):
+    """The scheduler takes no more jobs of ours for now; it has refused this one."""
 
 
 class StorageError(InfrastructureError):

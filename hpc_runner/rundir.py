@@ -13,6 +13,8 @@ RUN/
   waves/000/results/00000.parquet   a finished shard: its existence is the marker
   waves/000/heartbeats/00000.json   what a worker last said of itself
   waves/000/logs/00000.log     stderr of the workers of a shard
+  waves/000/arrays/0000.json   a job array: which shards it runs, its job id once it has one
+  waves/000/arrays/0000/       its job script and what Slurm prints, gone when it has ended
   votes.parquet                after the last wave's vote
   summary.json                 what `hpc-runner report` prints
   cancelled                    present when the user cancelled the run
@@ -93,6 +95,17 @@ class RunDir:
 
     def log(self, wave: int, shard: int) -> Path:
         return self.wave(wave) / "logs" / f"{shard:05d}.log"
+
+    def array(self, wave: int, number: int) -> Path:
+        return self.wave(wave) / "arrays" / f"{number:04d}.json"
+
+    def array_files(self, wave: int, number: int) -> Path:
+        return self.wave(wave) / "arrays" / f"{number:04d}"
+
+    def arrays(self) -> list[tuple[int, int]]:
+        """(wave, number) of every job array, in order."""
+        found = (self.root / "waves").glob("[0-9][0-9][0-9]/arrays/[0-9]*.json")
+        return sorted((int(path.parts[-3]), int(path.stem)) for path in found)
 
     def waves(self) -> list[int]:
         """The waves whose candidates are complete, in order."""

@@ -23,6 +23,7 @@ from hpc_runner.rundir import RunDir
 __all__ = [
     "EXIT_MISTAKE",
     "EXIT_STOPPED",
+    "EXIT_TIME_UP",
     "Attempt",
     "AttemptState",
     "Cause",
@@ -35,6 +36,8 @@ EXIT_MISTAKE = 2
 """A worker's exit code when the user has to mend something: trying again is no use."""
 EXIT_STOPPED = 3
 """A worker's exit code when it was asked to stop: what is finished is committed."""
+EXIT_TIME_UP = 4
+"""An array task's exit code when its time was up before anything was finished."""
 
 _SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL", re.IGNORECASE)
 
@@ -124,6 +127,8 @@ def cause_of_exit(code: int) -> tuple[Cause, str]:
         return Cause.MISTAKE, f"its worker ended with exit code {code}"
     if code == EXIT_STOPPED:
         return Cause.STOPPED, "its worker was stopped by someone else"
+    if code == EXIT_TIME_UP:
+        return Cause.TIMEOUT, "its time was up before it had finished anything"
     if code < 0:
         return Cause.FAILED, f"its worker died of signal {-code} ({signal.strsignal(-code)})"
     return Cause.FAILED, f"its worker ended with exit code {code}"

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpc_runner.errors import ConfigError, SchedulerBusy, SchedulerError
+from hpc_runner.errors import ConfigError, SchedulerBusy, SchedulerError, SchedulerFull
 
 __all__ = [
     "Job",
@@ -52,8 +52,12 @@ _BUSY = re.compile(
     r"unable to contact slurm controller|socket timed out|connection (failure|refused|reset)"
     r"|zero bytes were transmitted|temporarily|try(ing)? again|retrying|timed out"
     r"|transport endpoint is not connected|controller .*not responding|in standby mode"
-    r"|SubmitJob(s)?Limit|SubmitJobPerUser|MaxSubmit|job submit limit|AssocMaxJobs"
-    r"|MaxJobCount|configuration in progress|munge|authentication",
+    r"|configuration in progress|munge|authentication",
+    re.IGNORECASE,
+)
+# "Slurm temporarily unable to accept job" is how a full queue (MaxJobCount) is told.
+_FULL = re.compile(
+    r"SubmitJobs?Limit|SubmitJobPerUser|MaxSubmit|job submit limit|unable to accept job",
     re.IGNORECASE,
 )
 _GONE = re.compile(
@@ -155,8 +159,7 @@ class Slurm:
 
     def queue(self, prefix: str = "") -> list[Job]:
         """Our jobs whose names begin so, a task of an array each, and those that ended lately."""
-        jobs = parse_queue(self.run(queue_command(os.geteuid())))
-        return [job for job in jobs if job.name.startswith(prefix)]
+        return parse_queue(self.run(queue_command(os.geteuid())), prefix)
 
     def job(self, job_id: str) -> Job | None:
         """One job or task; None when it isn't known any more."""
@@ -189,11 +192,6 @@ class Slurm:
         """Have Slurm end a job and start it again, under the same id."""
         self.run(["scontrol", "requeue", job_id])
 
-    def start_now(self, ids: Iterable[str]) -> None:
-        """Let requeued jobs start that Slurm holds back for a while."""
-        for some in _batches(ids):
-            self._tolerant(["scontrol", "update", f"JobId={','.join(some)}", "StartTime=now"])
-
     def depend(self, job_id: int, dependency: str) -> None:
         """Replace what a pending job waits for."""
         self.run(["scontrol", "update", f"JobId={job_id}", f"Dependency={dependency}"])
@@ -216,24 +214,24 @@ def queue_command(uid: int) -> list[str]:
     ]
 
 
-def parse_queue(text: str) -> list[Job]:
-    """Raises ``SchedulerError`` for a line that isn't what ``queue_command`` asks for."""
+def parse_queue(text: str, prefix: str = "") -> list[Job]:
+    """The jobs whose names begin so.  Raises ``SchedulerError`` for a line of theirs that isn't
+    what ``queue_command`` asks for."""
     jobs: list[Job] = []
     for line in text.splitlines():
+        fields = line.split("|", len(_COLUMNS) - 1)  # a name may hold anything
+        if len(fields) == len(_COLUMNS) and not fields[-1].startswith(prefix):
+            continue
         if line.strip():
-            jobs += _parse_job(line)
+            jobs += _parse_job(line, fields)
     return jobs
 
 
-def _parse_job(line: str) -> list[Job]:
-    fields = line.split("|")
-    widths = list(_COLUMNS.values())
-    cut = any(len(field) > width for field, width in zip(fields, widths, strict=False))
-    values = [field.strip() for field in fields]
+def _parse_job(line: str, fields: list[str]) -> list[Job]:
     try:
-        if len(values) != len(widths) + 1 or cut:
-            raise ValueError("not the columns that were asked for")  # noqa: TRY301
-        array, task, raw, state, restarts, status, node, reason, name = values[:-1]
+        if len(fields) != len(_COLUMNS) or any(not field.endswith(" ") for field in fields[:-1]):
+            raise ValueError("not the columns that were asked for, or one was cut off")
+        array, task, raw, state, restarts, status, node, reason, name = map(str.strip, fields)
         if not re.fullmatch(r"[A-Z_]+", state):
             raise ValueError(f"no state: {state}")
         return [
@@ -241,7 +239,7 @@ def _parse_job(line: str) -> list[Job]:
                 array=int(array),
                 index=index,
                 raw=int(raw),
-                name=name,
+                name=name.removesuffix("|").rstrip(),
                 state=state,
                 restarts=int(restarts),
                 exit_status=_exit_status(status),
@@ -306,7 +304,11 @@ def parse_limits(text: str) -> Limits:
 def trouble(program: str, code: int, text: str) -> SchedulerError:
     """The exception for a command that failed, by what it says."""
     said = " ".join(text.split())[-500:] or "nothing"
-    kind = SchedulerBusy if _BUSY.search(said) else SchedulerError
+    kind = SchedulerError
+    if _FULL.search(said):
+        kind = SchedulerFull
+    elif _BUSY.search(said):
+        kind = SchedulerBusy
     return kind(f"{program} failed (exit code {code}): {said}")
 
 

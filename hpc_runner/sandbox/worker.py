@@ -3,7 +3,7 @@
 ``python -m hpc_runner.sandbox.worker RUN WAVE SHARD`` reads the shard's row group, feeds
 agents with one execution per slot, keeps every result as it comes (``ShardStore``), and
 ends with exit code 0 when the shard's result file exists.  Exit code 3: it was asked to
-stop (SIGTERM, SIGINT, SIGUSR1), has committed what was finished and dropped what was in
+stop (SIGTERM, SIGINT, SIGUSR1, SIGUSR2), has committed what was finished and dropped what was in
 flight; starting it again goes on from there.  Any other: it failed, and the last line on
 stderr says why.
 
@@ -367,7 +367,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             start_agent=agent_starter(info, read_sets(run.dependencies(options.wave))),
             per_execution=info.config.isolation == "container",
         )
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
             signal.signal(number, lambda *_: worker.stop())
         if options.die_with_parent is not None:
             die_with(options.die_with_parent)

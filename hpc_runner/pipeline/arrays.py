@@ -1,0 +1,215 @@
+"""Job arrays: what is written down of one before it is submitted, and what sbatch is told.
+
+``waves/NNN/arrays/KKKK.json`` is written before sbatch is called, and the job's name follows
+from it: a coordinator that dies at any moment leaves enough for the next one to find the array
+in the queue, or to know that it isn't there.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from hpc_runner.errors import ConfigError, StorageError
+from hpc_runner.results.files import write_json
+from hpc_runner.rundir import RunDir
+
+__all__ = [
+    "Array",
+    "ArrayOptions",
+    "Ending",
+    "array_name",
+    "ending_path",
+    "job_prefix",
+    "new_array",
+    "parameters",
+    "pickle_path",
+    "read_array",
+    "signal_delay_s",
+    "slurm_log",
+    "spread_s",
+    "write_array",
+]
+
+_PICKLE = "task.pkl"
+
+
+@dataclass(frozen=True)
+class ArrayOptions:
+    """How a site wants its job arrays."""
+
+    time_min: int = 60
+    """Time limit of an array task."""
+    cpus: int = 1
+    """Of an array task: as many as a worker has slots."""
+    memory_mb: int | None = None
+    """Of an array task; None leaves it to the site."""
+    parallel: int = 256
+    """Array tasks of one array at a time."""
+    python: str | None = None
+    """Shell words that start Python on a node; ours if not given."""
+    setup: tuple[str, ...] = ()
+    """Lines of shell before the worker starts: modules, variables."""
+    sbatch: Mapping[str, str | bool] = field(default_factory=dict)
+    """Options of sbatch by their long names, such as partition or account."""
+    srun: tuple[str, ...] = ()
+    """More arguments for srun."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How an attempt ended that left no result."""
+
+    index: int
+    restarts: int
+    cause: str
+    detail: str
+    node: str | None
+
+
+@dataclass(frozen=True)
+class Array:
+    """The content of ``arrays/KKKK.json``."""
+
+    wave: int
+    number: int
+    name: str
+    """Of the job: nobody else has it."""
+    shards: tuple[int, ...]
+    """By array index."""
+    parameters: Mapping[str, Any]
+    """What submitit's executor is given."""
+    parallel: int
+    created_at: float
+    """Seconds since 1970."""
+    python: str | None = None
+    """Shell words that start Python on a node; ours if not given."""
+    job_id: int | None = None
+    """None until sbatch has answered."""
+    closed: bool = False
+    """Every attempt has ended; ``endings`` are those that left no result."""
+    endings: tuple[Ending, ...] = ()
+
+
+def job_prefix(run_id: str) -> str:
+    """What the names of all arrays of a run begin with."""
+    return f"hpcr-{run_id}-"
+
+
+def array_name(run_id: str, wave: int, number: int) -> str:
+    return f"{job_prefix(run_id)}w{wave:03d}-a{number:04d}"
+
+
+def new_array(
+    run: RunDir,
+    run_id: str,
+    wave: int,
+    number: int,
+    shards: Sequence[int],
+    options: ArrayOptions,
+    exclude: Sequence[str] = (),
+) -> Array:
+    """An array that is to be submitted.  Raises ``ConfigError`` for a path Slurm would change."""
+    folder = run.array_files(wave, number)
+    if not str(folder).isprintable() or set(str(folder)) & set("%\\"):
+        raise ConfigError(f"{run.root}: Slurm takes no path with %, \\ or control characters")
+    name = array_name(run_id, wave, number)
+    told = parameters(options, name=name, folder=folder, tasks=len(shards), exclude=exclude)
+    return Array(
+        wave, number, name, tuple(shards), told, options.parallel, time.time(), options.python
+    )
+
+
+def parameters(
+    options: ArrayOptions, *, name: str, folder: Path, tasks: int, exclude: Sequence[str] = ()
+) -> dict[str, Any]:
+    """What submitit's SlurmExecutor is given.
+
+    A task finds its pickle under the name that submitit expects before the coordinator has had
+    time to put it there, or if it never does: all tasks have the same one.
+    """
+    mine = f"{shlex.quote(str(folder))}/${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}"
+    link = f"[ -e {mine}_submitted.pkl ] || ln -s {_PICKLE} {mine}_submitted.pkl 2>/dev/null || :"
+    more: dict[str, str | bool] = {"requeue": True, "chdir": "/", **options.sbatch}
+    if exclude or "exclude" in more:
+        given = str(more.get("exclude", "")).split(",")
+        more["exclude"] = ",".join(sorted({*filter(None, given), *exclude}))
+    if options.memory_mb is not None:
+        more["mem"] = f"{options.memory_mb}M"
+    if tasks == 1:  # submitit makes no array of a single task
+        more["array"] = "0-0"
+    return {
+        "job_name": name,
+        "time": options.time_min,
+        "nodes": 1,
+        "ntasks_per_node": 1,
+        "cpus_per_task": options.cpus,
+        "signal_delay_s": signal_delay_s(options.time_min),
+        "array_parallelism": options.parallel,
+        "wckey": None,  # refused where they are checked
+        "stderr_to_stdout": True,
+        "setup": [*options.setup, link],
+        # srun takes neither from sbatch since Slurm 22.05, and starts a task for each CPU left.
+        "srun_args": ["--ntasks=1", f"--cpus-per-task={options.cpus}", *options.srun],
+        "additional_parameters": more,
+    }
+
+
+def signal_delay_s(time_min: int) -> int:
+    """How long before its time limit an array task is told to stop; Slurm may do so a minute
+    earlier."""
+    return max(10, min(120, time_min * 60 // 10))
+
+
+def spread_s(index: int, tasks: int, parallel: int) -> float:
+    """How long an array task waits before it starts, so that those that Slurm starts at once
+    don't all read the image and the package in the same second.
+
+    Nothing in a small array, and nothing for tasks that start when others end; at most half a
+    minute, evenly spread, the same at each start.
+    """
+    at_once = min(tasks, parallel)
+    if at_once <= 32 or index >= parallel:
+        return 0.0
+    golden = 0.6180339887498949
+    return min(30.0, at_once / 20) * (index * golden % 1.0)
+
+
+def pickle_path(run: RunDir, array: Array) -> Path:
+    """What every task of an array unpickles."""
+    return run.array_files(array.wave, array.number) / _PICKLE
+
+
+def ending_path(run: RunDir, array: Array, index: int, restarts: int) -> Path:
+    """Where an array task says how it ended, when it left no result."""
+    return run.array_files(array.wave, array.number) / f"{index}.{restarts}.ended.json"
+
+
+def slurm_log(run: RunDir, array: Array, index: int) -> Path:
+    """What Slurm and submitit print of an array task, as submitit calls it."""
+    folder = run.array_files(array.wave, array.number)
+    if len(array.shards) == 1:
+        return folder / f"{array.job_id}_0_log.out"
+    return folder / f"{array.job_id}_{index}_0_log.out"
+
+
+def write_array(run: RunDir, array: Array) -> None:
+    """Durable when it returns.  Raises ``StorageError``."""
+    write_json(run.array(array.wave, array.number), asdict(array))
+
+
+def read_array(run: RunDir, wave: int, number: int) -> Array:
+    """Raises ``StorageError``."""
+    path = run.array(wave, number)
+    try:
+        content = json.loads(path.read_bytes())
+        content["shards"] = tuple(int(shard) for shard in content["shards"])
+        content["endings"] = tuple(Ending(**ending) for ending in content["endings"])
+        return replace(Array(**content), wave=wave, number=number)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise StorageError(f"{path}: can't be read: {error}") from error
