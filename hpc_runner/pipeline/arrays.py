@@ -63,7 +63,7 @@ class ArrayOptions:
 
 @dataclass(frozen=True)
 class Ending:
-    """How an attempt ended that left no result."""
+    """How the last attempt of an array task ended."""
 
     index: int
     restarts: int
@@ -92,7 +92,7 @@ class Array:
     job_id: int | None = None
     """None until sbatch has answered."""
     closed: bool = False
-    """Every attempt has ended; ``endings`` are those that left no result."""
+    """Every task has ended as ``endings`` say."""
     endings: tuple[Ending, ...] = ()
 
 

@@ -77,7 +77,7 @@ def submit_in_process(run: RunDir, array: Array, python: str) -> int:
     pickled = DelayedSubmission(array_task.main, *arguments)
     pickled.set_timeout(array.parameters["time"], 0)
     pickled.dump(pickle_path(run, array))
-    executor = submitit.SlurmExecutor(folder=folder, python=python)
+    executor = submitit.SlurmExecutor(folder=folder, max_num_timeout=0, python=python)
     executor.update_parameters(**array.parameters)
     tasks = len(array.shards)
     jobs = executor.map_array(array_task.main, *([argument] * tasks for argument in arguments))
