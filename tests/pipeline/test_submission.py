@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from made_plans import until
 
 from hpc_runner.errors import SchedulerBusy, SchedulerError, SchedulerFull
 from hpc_runner.pipeline.arrays import Array, ArrayOptions, new_array, pickle_path, write_array
