@@ -7,7 +7,6 @@ A value comes from the command line, else from the profile's file, else from the
 from __future__ import annotations
 
 import difflib
-import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,12 +33,8 @@ def load_profile(path: Path | None, given: Sequence[str] = ()) -> Profile:
     text, values = _read(path) if path is not None else ("", {})
     for table, key in _unknown(values, Profile):
         raise ConfigError(_at(path, text, table, key) + _nearest(key, table))
-    told = _overridden(values, given)
-    if isinstance(images := told.get("image_repository"), str):
-        # Not left to the nodes: it has to be the same on all of them, and here.
-        told["image_repository"] = os.path.expandvars(os.path.expanduser(images))  # noqa: PTH111
     try:
-        return Profile.model_validate(told)
+        return Profile.model_validate(_overridden(values, given))
     except ValidationError as error:
         item = error.errors()[0]
         where = [str(part) for part in item["loc"] if isinstance(part, str)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Sequence
@@ -109,6 +110,16 @@ def _line(value: str) -> str:
     return value
 
 
+def _everywhere(value: str) -> str:
+    """Expanded here, because it has to be the same on all nodes."""
+    found = os.path.expandvars(os.path.expanduser(value))  # noqa: PTH111
+    if "$" in found:
+        raise ValueError("a variable in it isn't set here")
+    if not os.path.isabs(found):  # noqa: PTH117
+        raise ValueError("an absolute path, as every node sees it")
+    return found
+
+
 Minutes = Annotated[
     int, BeforeValidator(minutes), PlainSerializer(slurm_time, return_type=str, when_used="json")
 ]
@@ -117,6 +128,7 @@ Megabytes = Annotated[
 ]
 Word = Annotated[str, AfterValidator(_word)]
 Line = Annotated[str, AfterValidator(_line)]
+Everywhere = Annotated[str, AfterValidator(_line), AfterValidator(_everywhere)]
 
 
 class _Table(BaseModel):
@@ -178,8 +190,10 @@ class Profile(_Table):
     runtime: Word | None = None
     scratch: Line | None = None
     """Directory of a node for what lives as long as a worker; $VARIABLES are those of the node."""
-    image_repository: Line | None = None
-    """Directory of built images, which every node sees."""
+    cache: Everywhere | None = None
+    """Directory that every node sees, for images, dependencies and earlier results."""
+    image_repository: Everywhere | None = None
+    """Directory that every node sees, for images only."""
     sarus: SarusOptions = SarusOptions()
     coordinator: CoordinatorJob = CoordinatorJob()
 
@@ -202,6 +216,8 @@ class Profile(_Table):
     def variables(self) -> dict[str, str]:
         """What a planner, a coordinator and a worker need in their environment."""
         found = dict(self.environment)
+        if self.cache is not None:
+            found["XDG_CACHE_HOME"] = self.cache
         if self.image_repository is not None:
             found["HPC_RUNNER_IMAGES"] = self.image_repository
         if self.sarus.program is not None:

@@ -91,6 +91,7 @@ def test_examples_in_comments_can_be_used(checkout: Path, written: Written) -> N
     assert profile.exclude == ("node007",)
     assert profile.environment == {"HTTPS_PROXY": "http://proxy.example:3128"}
     assert profile.coordinator.partition == "xfer"
+    assert profile.variables()["XDG_CACHE_HOME"] == f"{Path.home()}/.cache"
 
 
 def test_the_command_line_wins_over_the_profile_and_that_over_the_defaults(
@@ -127,6 +128,8 @@ MISTAKES = {
     'sbatch = ["--mem=4G"]': "line 1, 'sbatch': --mem has a key of its own: memory",
     'sbatch = ["-p x"]': "line 1, 'sbatch': an option such as --mail-type=END (found '-p x')",
     '[environment]\nAPI_KEY = "x"': "line 1, 'environment': API_KEY looks like a secret",
+    'cache = "$NOBODY_SETS_THIS/x"': "line 1, 'cache': a variable in it isn't set here",
+    'image_repository = "images"': "line 1, 'image_repository': an absolute path",
     "exclude = 5": "line 1, 'exclude': Input should be a valid tuple",
     "partition =": "is no TOML file: Invalid value (at end of document)",
 }  # fmt: skip
