@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from hpc_runner import __version__
-from hpc_runner.commands import cache, image, look
+from hpc_runner.commands import cache, cluster, image, look
 from hpc_runner.commands.run import RESUME_EPILOG, RUN_EPILOG, resume, run
 from hpc_runner.errors import HpcRunnerError
 
@@ -59,6 +59,7 @@ app.command()(look.report)
 app.command(epilog=look.EXPORT_EPILOG)(look.export)
 app.command()(look.doctor)
 app.command()(look.cancel)
+app.command(epilog=cluster.LOGS_EPILOG)(cluster.logs)
 app.add_typer(cache.app, name="cache")
 app.add_typer(image.app, name="image")
 

@@ -58,7 +58,10 @@ class LocalRuntime:
         return [python, "-I", "-B", str(self._agent), *spec.agent_arguments()]
 
     def environment(self) -> dict[str, str]:
-        return {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"}
+        found = {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"}
+        if "TMPDIR" in os.environ:  # where workspaces lie
+            found["TMPDIR"] = os.environ["TMPDIR"]
+        return found
 
     def kill(self, name: str) -> None:
         """Nothing outlives the agent's process: its children end with it."""
