@@ -8,20 +8,21 @@ in the queue, or to know that it isn't there.
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from hpc_runner.errors import ConfigError, StorageError
+from hpc_runner.pipeline.profiles import Profile, parse_options
 from hpc_runner.results.files import write_json
 from hpc_runner.rundir import RunDir
 
 __all__ = [
     "Array",
-    "ArrayOptions",
     "Ending",
     "array_name",
     "ending_path",
@@ -37,28 +38,6 @@ __all__ = [
 ]
 
 _PICKLE = "task.pkl"
-
-
-@dataclass(frozen=True)
-class ArrayOptions:
-    """How a site wants its job arrays."""
-
-    time_min: int = 60
-    """Time limit of an array task."""
-    cpus: int = 1
-    """Of an array task: as many as a worker has slots."""
-    memory_mb: int | None = None
-    """Of an array task; None leaves it to the site."""
-    parallel: int = 256
-    """Array tasks of one array at a time."""
-    python: str | None = None
-    """Shell words that start Python on a node; ours if not given."""
-    setup: tuple[str, ...] = ()
-    """Lines of shell before the worker starts: modules, variables."""
-    sbatch: Mapping[str, str | bool] = field(default_factory=dict)
-    """Options of sbatch by their long names, such as partition or account."""
-    srun: tuple[str, ...] = ()
-    """More arguments for srun."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +90,7 @@ def new_array(
     wave: int,
     number: int,
     shards: Sequence[int],
-    options: ArrayOptions,
+    profile: Profile,
     exclude: Sequence[str] = (),
 ) -> Array:
     """An array that is to be submitted.  Raises ``ConfigError`` for a path Slurm would change."""
@@ -119,45 +98,73 @@ def new_array(
     if not str(folder).isprintable() or set(str(folder)) & set("%\\"):
         raise ConfigError(f"{run.root}: Slurm takes no path with %, \\ or control characters")
     name = array_name(run_id, wave, number)
-    told = parameters(options, name=name, folder=folder, tasks=len(shards), exclude=exclude)
-    return Array(
-        wave, number, name, tuple(shards), told, options.parallel, time.time(), options.python
-    )
+    told = parameters(profile, name=name, folder=folder, tasks=len(shards), exclude=exclude)
+    most = profile.array_parallelism
+    return Array(wave, number, name, tuple(shards), told, most, time.time(), profile.python)
 
 
 def parameters(
-    options: ArrayOptions, *, name: str, folder: Path, tasks: int, exclude: Sequence[str] = ()
+    profile: Profile, *, name: str, folder: Path, tasks: int, exclude: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """What submitit's SlurmExecutor is given.
-
-    A task finds its pickle under the name that submitit expects before the coordinator has had
-    time to put it there, or if it never does: all tasks have the same one.
-    """
-    mine = f"{shlex.quote(str(folder))}/${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}"
-    link = f"[ -e {mine}_submitted.pkl ] || ln -s {_PICKLE} {mine}_submitted.pkl 2>/dev/null || :"
-    more: dict[str, str | bool] = {"requeue": True, "chdir": "/", **options.sbatch}
-    if exclude or "exclude" in more:
-        given = str(more.get("exclude", "")).split(",")
-        more["exclude"] = ",".join(sorted({*filter(None, given), *exclude}))
-    if options.memory_mb is not None:
-        more["mem"] = f"{options.memory_mb}M"
-    if tasks == 1:  # submitit makes no array of a single task
-        more["array"] = "0-0"
+    """What submitit's SlurmExecutor is given."""
+    nodes = sorted({*profile.exclude, *exclude})
+    more = {
+        **sbatch_options(profile),
+        "chdir": "/",
+        **({"exclude": ",".join(nodes)} if nodes else {}),
+        **({"mem": f"{profile.memory}M"} if profile.memory is not None else {}),
+        # submitit makes no array of a single task.
+        **({"array": "0-0"} if tasks == 1 else {}),
+    }
+    cpus = profile.cpus_per_task
     return {
         "job_name": name,
-        "time": options.time_min,
+        "time": profile.time,
         "nodes": 1,
         "ntasks_per_node": 1,
-        "cpus_per_task": options.cpus,
-        "signal_delay_s": signal_delay_s(options.time_min),
-        "array_parallelism": options.parallel,
-        "wckey": None,  # refused where they are checked
+        "cpus_per_task": cpus,
+        "signal_delay_s": signal_delay_s(profile.time),
+        "array_parallelism": profile.array_parallelism,
+        "wckey": profile.wckey,  # none of submitit's own: it is refused where they are checked
         "stderr_to_stdout": True,
-        "setup": [*options.setup, link],
+        "setup": [*setup_lines(profile), _pickle_line(folder)],
         # srun takes neither from sbatch since Slurm 22.05, and starts a task for each CPU left.
-        "srun_args": ["--ntasks=1", f"--cpus-per-task={options.cpus}", *options.srun],
+        "srun_args": ["--ntasks=1", f"--cpus-per-task={cpus}", *profile.srun],
         "additional_parameters": more,
     }
+
+
+def sbatch_options(profile: Profile) -> dict[str, str | bool]:
+    """What array tasks and coordinators have in common, by sbatch's long names."""
+    found: dict[str, str | bool] = parse_options(profile.sbatch)
+    for name in ("partition", "account", "qos", "constraint", "reservation"):
+        if (value := getattr(profile, name)) is not None:
+            found[name] = value
+    found["requeue" if profile.requeue else "no-requeue"] = True
+    return found
+
+
+def setup_lines(profile: Profile) -> list[str]:
+    """Lines of shell that come before our program on a node."""
+    lines = list(profile.setup)
+    for name, value in profile.variables().items():
+        lines.append(f"export {name}={shlex.quote(value)}")
+    if profile.scratch is not None:
+        lines.append(f'export TMPDIR="{_in_double_quotes(profile.scratch)}"')
+        lines.append('mkdir -p "$TMPDIR"')
+    return lines
+
+
+def _in_double_quotes(text: str) -> str:
+    """With $VARIABLES, and nothing else that the shell would do."""
+    return re.sub(r'([`"\\]|\$(?![A-Za-z_{]))', r"\\\1", text)
+
+
+def _pickle_line(folder: Path) -> str:
+    """A task finds its pickle under the name that submitit expects before the coordinator has
+    had time to put it there, or if it never does: all tasks have the same one."""
+    mine = f"{shlex.quote(str(folder))}/${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}"
+    return f"[ -e {mine}_submitted.pkl ] || ln -s {_PICKLE} {mine}_submitted.pkl 2>/dev/null || :"
 
 
 def signal_delay_s(time_min: int) -> int:

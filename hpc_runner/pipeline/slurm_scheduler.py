@@ -22,12 +22,12 @@ from hpc_runner.errors import ConfigError, SchedulerBusy, SchedulerError, Schedu
 from hpc_runner.pipeline.array_watch import ArrayWatch
 from hpc_runner.pipeline.arrays import (
     Array,
-    ArrayOptions,
     job_prefix,
     new_array,
     read_array,
     write_array,
 )
+from hpc_runner.pipeline.profiles import Profile
 from hpc_runner.pipeline.scheduler import Attempt, AttemptState
 from hpc_runner.pipeline.slurm import Job, Slurm
 from hpc_runner.pipeline.submission import submit_array
@@ -57,7 +57,7 @@ class SlurmScheduler:
     def __init__(
         self,
         run: RunDir,
-        options: ArrayOptions,
+        profile: Profile,
         *,
         slurm: Slurm | None = None,
         submit: Callable[[RunDir, Array], int] = submit_array,
@@ -65,7 +65,7 @@ class SlurmScheduler:
     ) -> None:
         self._run = run
         self._run_id = read_info(run).run_id
-        self._options = options
+        self._profile = profile
         self._slurm = slurm or Slurm()
         self._submit = submit
         self._poll_s = poll_s
@@ -101,7 +101,7 @@ class SlurmScheduler:
                 return
             some = wanted[:size]
             number = max((n for w, n in self._watches if w == wave), default=-1) + 1
-            array = new_array(run, self._run_id, wave, number, some, self._options, exclude)
+            array = new_array(run, self._run_id, wave, number, some, self._profile, exclude)
             write_array(run, array)
             self._watches[wave, number] = ArrayWatch(run, array)
             if self._hand_over(array):

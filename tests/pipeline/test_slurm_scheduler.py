@@ -24,13 +24,13 @@ from hpc_runner.errors import (
 )
 from hpc_runner.pipeline import array_watch, slurm_scheduler
 from hpc_runner.pipeline.arrays import (
-    ArrayOptions,
     ending_path,
     parameters,
     read_array,
     slurm_log,
     spread_s,
 )
+from hpc_runner.pipeline.profiles import Profile
 from hpc_runner.pipeline.scheduler import Attempt, AttemptState, Cause
 from hpc_runner.pipeline.slurm_scheduler import SlurmScheduler
 from hpc_runner.rundir import RunDir
@@ -59,7 +59,7 @@ def slurm() -> FakeSlurm:
 def start(run: RunDir, slurm: FakeSlurm) -> Start:
     """A coordinator's scheduler; call it again for that of its successor."""
     return lambda: SlurmScheduler(
-        run, ArrayOptions(), slurm=slurm, submit=slurm.submit_array, poll_s=0.0
+        run, Profile(), slurm=slurm, submit=slurm.submit_array, poll_s=0.0
     )
 
 
@@ -101,7 +101,7 @@ def test_what_is_submitted_is_written_down_first(run: RunDir, slurm: FakeSlurm) 
         seen.append(json.loads(run.array(0, 0).read_text()))
         return 1200
 
-    scheduler = SlurmScheduler(run, ArrayOptions(), slurm=slurm, submit=submit)
+    scheduler = SlurmScheduler(run, Profile(), slurm=slurm, submit=submit)
     scheduler.submit(run, 0, [4, 2], exclude=["n3"])
     (before,) = seen
     assert before["job_id"] is None
@@ -128,7 +128,7 @@ def test_arrays_are_no_larger_than_the_cluster_allows(plan: RunDir, size: int, s
         shutil.copy(plan.info, scratch)
         run = RunDir(Path(scratch))
         slurm = FakeSlurm(array_size=size)
-        scheduler = SlurmScheduler(run, ArrayOptions(), slurm=slurm, submit=slurm.submit_array)
+        scheduler = SlurmScheduler(run, Profile(), slurm=slurm, submit=slurm.submit_array)
         scheduler.submit(run, 0, range(shards))
         assert [shard for array in slurm.arrays for shard in array.shards] == list(range(shards))
         assert max(len(array.shards) for array in slurm.arrays) <= size
@@ -459,25 +459,32 @@ def test_at_the_end_of_a_run_nothing_is_cancelled(
 def test_the_job_script_is_as_expected(golden: Callable[[str, str], None]) -> None:
     import submitit
 
-    options = ArrayOptions(
-        time_min=30,
-        cpus=8,
-        memory_mb=16000,
-        parallel=64,
-        setup=("module load sarus",),
-        sbatch={"partition": "normal", "exclude": "n7"},
-        srun=("--mpi=none",),
+    profile = Profile.model_validate(
+        {
+            "partition": "normal",
+            "account": "p1",
+            "exclude": ["n7"],
+            "time": "00:30:00",
+            "memory": "16G",
+            "cpus_per_task": 8,
+            "array_parallelism": 64,
+            "sbatch": ["--exclusive", "--mail-type=END"],
+            "srun": ["--mpi=none"],
+            "setup": ["module load sarus"],
+            "environment": {"NAME": "a $value"},
+            "scratch": "/scratch/$USER/`x`",
+        }
     )
     folder = Path("/run dir/waves/000/arrays/0003")
     executor = submitit.SlurmExecutor(folder=folder, python="/usr/bin/python3 -P")
-    told = parameters(options, name="hpcr-ID-w000-a0003", folder=folder, tasks=9, exclude=["n2"])
+    told = parameters(profile, name="hpcr-ID-w000-a0003", folder=folder, tasks=9, exclude=["n2"])
     executor.update_parameters(**told)
     executor.parameters["map_count"] = 9
     golden("array.sbatch", executor._make_submission_file_text(executor._submitit_command_str, ""))
 
 
 def test_an_array_of_one_is_an_array() -> None:
-    told = parameters(ArrayOptions(), name="n", folder=Path("/f"), tasks=1)
+    told = parameters(Profile(), name="n", folder=Path("/f"), tasks=1)
     assert told["additional_parameters"]["array"] == "0-0"
 
 
@@ -488,7 +495,7 @@ def test_paths_that_slurm_would_change_are_refused(
     (tmp_path / name).mkdir()
     shutil.copy(plan.info, tmp_path / name)
     run = RunDir(tmp_path / name)
-    scheduler = SlurmScheduler(run, ArrayOptions(), slurm=slurm, submit=slurm.submit_array)
+    scheduler = SlurmScheduler(run, Profile(), slurm=slurm, submit=slurm.submit_array)
     with pytest.raises(ConfigError, match="Slurm takes no path"):
         scheduler.submit(run, 0, [0])
 

@@ -13,7 +13,8 @@ import pytest
 from made_plans import until
 
 from hpc_runner.errors import SchedulerBusy, SchedulerError, SchedulerFull
-from hpc_runner.pipeline.arrays import Array, ArrayOptions, new_array, pickle_path, write_array
+from hpc_runner.pipeline.arrays import Array, new_array, pickle_path, write_array
+from hpc_runner.pipeline.profiles import Profile
 from hpc_runner.pipeline.submission import submit_array
 from hpc_runner.rundir import RunDir
 
@@ -29,7 +30,7 @@ open(told, "w").write(json.dumps([script, dict(os.environ)]))
 @pytest.fixture
 def array(tmp_path: Path) -> tuple[RunDir, Array]:
     run = RunDir(tmp_path / "run")
-    made = new_array(run, "id", 0, 0, [5, 6, 7], ArrayOptions(sbatch={"partition": "p"}))
+    made = new_array(run, "id", 0, 0, [5, 6, 7], Profile(partition="p"))
     write_array(run, made)
     return run, made
 

@@ -16,9 +16,10 @@ from clusters import Cluster
 import hpc_runner
 from hpc_runner.config import RunConfig
 from hpc_runner.errors import SchedulerBusy
-from hpc_runner.pipeline.arrays import Array, ArrayOptions, read_array
+from hpc_runner.pipeline.arrays import Array, read_array
 from hpc_runner.pipeline.coordinator import Phase, State, run_to_end
 from hpc_runner.pipeline.plan import plan
+from hpc_runner.pipeline.profiles import Profile
 from hpc_runner.pipeline.scheduler import AttemptState, Cause
 from hpc_runner.pipeline.slurm import Limits, Slurm
 from hpc_runner.pipeline.slurm_scheduler import SlurmScheduler
@@ -62,8 +63,8 @@ def slow_corpus(tmp_path: Path, candidates: int, seconds: float) -> Path:
 
 
 def scheduler(run: RunDir, **values: object) -> SlurmScheduler:
-    options = ArrayOptions(**{"time_min": 10, "cpus": 2, **values.pop("options", {})})  # type: ignore[arg-type]
-    return SlurmScheduler(run, options, **{"poll_s": 0.5, **values})  # type: ignore[arg-type]
+    told = {"time": 10, "cpus_per_task": 2, **values.pop("profile", {})}  # type: ignore[dict-item]
+    return SlurmScheduler(run, Profile.model_validate(told), **{"poll_s": 0.5, **values})  # type: ignore[arg-type]
 
 
 def coordinate(run: RunDir, found: SlurmScheduler) -> State:
@@ -159,7 +160,9 @@ def cancel_when_halfway(cluster: Cluster, run: RunDir) -> None:
 
 def test_a_preempted_task_goes_on_under_the_same_id(here: Cluster, tmp_path: Path) -> None:
     run = planned(tmp_path, slow_corpus(tmp_path, 8, 0.5), shard_size=8)
-    found = scheduler(run, options={"sbatch": {"partition": "lo", "nodelist": "n4"}, "cpus": 8})
+    found = scheduler(
+        run, profile={"partition": "lo", "sbatch": ["--nodelist=n4"], "cpus_per_task": 8}
+    )
     found.submit(run, 0, [0])
     until(lambda: run.parts(0, 0).exists())
     here.sbatch("-p", "hi", "-w", "n4", "-c", "8", "-o", "/dev/null", "--wrap", "true")
@@ -172,7 +175,7 @@ def test_a_preempted_task_goes_on_under_the_same_id(here: Cluster, tmp_path: Pat
 
 def test_ctrl_c_leaves_nothing_in_the_queue(here: Cluster, tmp_path: Path) -> None:
     run = planned(tmp_path, slow_corpus(tmp_path, 40, 0.5), shard_size=10)
-    found = scheduler(run, options={"parallel": 2})
+    found = scheduler(run, profile={"array_parallelism": 2})
 
     def stop(state: State) -> None:
         if state.running == 2 and run.parts(0, 0).exists():
