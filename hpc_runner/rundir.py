@@ -15,6 +15,10 @@ RUN/
   waves/000/logs/00000.log     stderr of the workers of a shard
   waves/000/arrays/0000.json   a job array: which shards it runs, its job id once it has one
   waves/000/arrays/0000/       its job script and what Slurm prints, gone when it has ended
+  waves/000/ledger.json        what the coordinator must not forget: failures, excluded nodes
+  waves/000/troubles/00000/    of a shard that keeps failing: what its next worker may run,
+                               and what was run of it
+  waves/000/tally.json         verdicts of finished shards, so that status needn't count again
   votes.parquet                after the last wave's vote
   summary.json                 what `hpc-runner report` prints
   cancelled                    present when the user cancelled the run
@@ -22,6 +26,7 @@ RUN/
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,10 +112,46 @@ class RunDir:
         found = (self.root / "waves").glob("[0-9][0-9][0-9]/arrays/[0-9]*.json")
         return sorted((int(path.parts[-3]), int(path.stem)) for path in found)
 
+    def ledger(self, wave: int) -> Path:
+        return self.wave(wave) / "ledger.json"
+
+    def tally(self, wave: int) -> Path:
+        return self.wave(wave) / "tally.json"
+
+    def troubles(self, wave: int) -> Path:
+        return self.wave(wave) / "troubles"
+
+    def troubled_shards(self, wave: int) -> set[int]:
+        return _numbers(self.troubles(wave), "")
+
+    def portion(self, wave: int, shard: int) -> Path:
+        return self.troubles(wave) / f"{shard:05d}" / "portion.json"
+
+    def portion_done(self, wave: int, shard: int, name: str) -> Path:
+        return self.portion(wave, shard).with_name(f"{name}.done")
+
     def waves(self) -> list[int]:
         """The waves whose candidates are complete, in order."""
         found = (self.root / "waves").glob("[0-9][0-9][0-9]/candidates.parquet")
         return sorted(int(path.parent.name) for path in found)
 
     def finished_shards(self, wave: int) -> set[int]:
-        return {int(path.stem) for path in self.results(wave).glob("[0-9]*.parquet")}
+        return _numbers(self.results(wave), ".parquet")
+
+    def beating_shards(self, wave: int) -> set[int]:
+        """Those that a worker has said something of."""
+        return _numbers(self.heartbeat(wave, 0).parent, ".json")
+
+
+def _numbers(directory: Path, suffix: str) -> set[int]:
+    """N for each ``N.suffix``; one pass over the names, for there may be many thousands."""
+    try:
+        with os.scandir(directory) as entries:
+            names = [entry.name for entry in entries]
+    except FileNotFoundError:
+        return set()
+    return {
+        int(stem)
+        for name in names
+        if name.endswith(suffix) and (stem := name.removesuffix(suffix)).isdecimal()
+    }

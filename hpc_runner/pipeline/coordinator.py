@@ -1,49 +1,68 @@
 """What happens next in a run.
 
-    candidates.parquet → shards that have no result are submitted
-                       → every shard has a result: vote → votes.parquet
-                       → summary.json: the run is complete
+    candidates of a wave → shards that have no result are submitted (waves.py)
+                         → every shard has a result: vote → votes.parquet
+                         → the opener makes the next wave of what it refined
+    no more waves        → summary.json: the run is complete
 
 ``step`` looks at the disk and the scheduler, does the next of these and
-returns.  What it keeps between two calls (``Tries``) may be lost, so that a
+returns.  What it keeps between two calls (``Memory``) may be lost, so that a
 coordinator that died is replaced by calling it again.
 """
 
 from __future__ import annotations
 
-import math
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from pathlib import Path
 from types import FrameType
+from typing import Protocol
 
-from hpc_runner.errors import RunError, SchedulerError, StorageError
+from hpc_runner.errors import RunError, StorageError
+from hpc_runner.pipeline.failures import Patience
 from hpc_runner.pipeline.lock import CoordinatorLock, Holder, holder
-from hpc_runner.pipeline.scheduler import Attempt, AttemptState, Cause, Scheduler
+from hpc_runner.pipeline.scheduler import Scheduler
+from hpc_runner.pipeline.waves import Memory, WaveState, advance, shards_of
 from hpc_runner.results.files import write_json
 from hpc_runner.results.summary import summarise
-from hpc_runner.results.vote import vote
+from hpc_runner.results.vote import last_vote, vote
 from hpc_runner.rundir import RunDir
 from hpc_runner.runinfo import read_info
 
-__all__ = ["Phase", "State", "Tries", "cancel", "run_to_end", "step"]
+__all__ = ["Phase", "State", "WaveOpener", "cancel", "run_to_end", "step"]
 
 TICK_S = 1.0
 """How often progress is shown while nothing else happens."""
 GRACE_S = 30.0
 """What workers get to commit and stop before they are killed."""
-WAVE = 0
+
+
+class WaveOpener(Protocol):
+    """What makes the waves after the first: refinement."""
+
+    def open(self, run: RunDir, wave: int) -> int:
+        """Write the candidates of ``wave`` by rename (``RunDir.candidates``), with
+        ``generation`` and ``parent``, once the wave before it has been voted on.
+
+        Returns how many there are; 0, and no file: the run has no more waves.
+        Called again for the same wave when it was interrupted.
+        """
+
+    def early(self, run: RunDir, wave: int, finished: Set[int]) -> None:
+        """More shards of ``wave`` have finished while others run: what is known of them can
+        be prepared for.  Must return soon; whatever it does is lost when this process is."""
 
 
 class Phase(StrEnum):
     RUNNING = "running"
     VOTED = "voted"
+    OPENED = "opened"
+    """The next wave has its candidates."""
     DONE = "done"
     CANCELLED = "cancelled"
     STOPPED = "stopped"
@@ -52,84 +71,72 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True)
 class State:
+    """Where a run stands after a step; counts are of the wave."""
+
     phase: Phase
+    wave: int
     shards: int
     finished: int
     running: int = 0
+    news: tuple[str, ...] = ()
+    """Lines for people: what happened out of the ordinary."""
 
 
-@dataclass
-class Tries:
-    """Which shards failed, and when they may be tried again.
-
-    A shard that failed waits ``backoff_s`` seconds, twice as long each time,
-    and after ``retries`` times more than the first the run stops.
-    """
-
-    retries: int = 3
-    backoff_s: float = 0.5
-    _counted: set[str] = field(default_factory=set)
-    _failures: dict[int, int] = field(default_factory=dict)
-    _not_before: dict[int, float] = field(default_factory=dict)  # time.monotonic()
-
-    def count(self, run: RunDir, ended: Attempt) -> None:
-        """Raises ``SchedulerError`` when it was once too often."""
-        if ended.id in self._counted:
-            return
-        self._counted.add(ended.id)
-        if ended.cause in (Cause.STOPPED, Cause.LOST, Cause.TIMEOUT):
-            return
-        count = self._failures[ended.shard] = self._failures.get(ended.shard, 0) + 1
-        if ended.cause is Cause.MISTAKE or count > self.retries:
-            raise SchedulerError(_given_up(run, ended, count))
-        self._not_before[ended.shard] = time.monotonic() + self.backoff_s * 2 ** (count - 1)
-
-    def may_start(self, shard: int) -> bool:
-        return self._not_before.get(shard, 0.0) <= time.monotonic()
-
-    def wait_s(self) -> float:
-        """Seconds until the next shard may be tried again."""
-        now = time.monotonic()
-        later = [moment - now for moment in self._not_before.values() if moment > now]
-        return min(later, default=math.inf)
-
-
-def step(run: RunDir, scheduler: Scheduler, tries: Tries) -> State:
+def step(
+    run: RunDir,
+    scheduler: Scheduler,
+    memory: Memory | None = None,
+    opener: WaveOpener | None = None,
+) -> State:
     """Do the next thing of a planned run.
 
-    Raises ``RunError`` for a directory that is no run, ``SchedulerError`` for a
-    shard that keeps failing, ``StorageError``.
+    Raises ``RunError`` for a directory that is no run, ``SchedulerError`` when
+    going on is no use, ``StorageError``.
     """
     info = read_info(run)
-    # Before the disk is looked at: what had ended then has left its result by now.
-    attempts = [attempt for attempt in scheduler.attempts() if attempt.wave == WAVE]
-    finished = run.finished_shards(WAVE)
-    running = sum(attempt.state is AttemptState.RUNNING for attempt in attempts)
-
-    def now(phase: Phase) -> State:
-        return State(phase, info.shards, len(finished), running)
-
+    memory = memory or Memory()
+    waves = run.waves()
+    wave = waves[-1]
+    shards = shards_of(run, wave)
     if run.cancelled.exists():
-        return now(Phase.CANCELLED)
-    if len(finished) < info.shards:
-        for attempt in attempts:
-            if attempt.state is AttemptState.ENDED and attempt.shard not in finished:
-                tries.count(run, attempt)
-        taken = {attempt.shard for attempt in attempts if attempt.state is not AttemptState.ENDED}
-        missing = [
-            shard
-            for shard in range(info.shards)
-            if shard not in finished and shard not in taken and tries.may_start(shard)
-        ]
-        if missing:
-            scheduler.submit(run, WAVE, missing)
-        return now(Phase.RUNNING)
-    if not run.votes.exists():
-        vote(run, WAVE, info.config.consensus_threshold)
-        return now(Phase.VOTED)
+        return State(Phase.CANCELLED, wave, shards, len(run.finished_shards(wave)))
+    voted = last_vote(run)
+    for earlier in waves:
+        if earlier not in memory.complete:
+            if earlier <= voted and len(run.finished_shards(earlier)) < shards_of(run, earlier):
+                voted = _take_back_votes(run)
+            seen = advance(run, earlier, scheduler, memory)
+            if not seen.complete:
+                return _running(run, earlier, seen, memory, opener)
+        if earlier > voted:
+            vote(run, earlier, info.config.consensus_threshold)
+            return State(Phase.VOTED, earlier, shards_of(run, earlier), shards_of(run, earlier))
     if not run.summary.exists():
+        if opener is not None and opener.open(run, wave + 1):
+            shards = shards_of(run, wave + 1)
+            return State(Phase.OPENED, wave + 1, shards, 0)
         write_json(run.summary, summarise(run).model_dump(mode="json"))
-    return now(Phase.DONE)
+    return State(Phase.DONE, wave, shards, shards)
+
+
+def _running(
+    run: RunDir, wave: int, seen: WaveState, memory: Memory, opener: WaveOpener | None
+) -> State:
+    finished = len(seen.finished)
+    if opener is not None and memory.told.get(wave, 0) < finished:
+        memory.told[wave] = finished
+        opener.early(run, wave, seen.finished)
+    return State(Phase.RUNNING, wave, seen.shards, finished, seen.running, seen.news)
+
+
+def _take_back_votes(run: RunDir) -> int:
+    """A result that was voted on is gone: it is made again, and all votes are taken anew."""
+    for path in (run.summary, run.votes):
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise StorageError(f"can't remove {path}: {error.strerror}") from error
+    return last_vote(run)
 
 
 def run_to_end(
@@ -138,7 +145,8 @@ def run_to_end(
     *,
     on_change: Callable[[State], None],
     say: Callable[[str], None],
-    tries: Tries | None = None,
+    opener: WaveOpener | None = None,
+    patience: Patience | None = None,
 ) -> State:
     """Step until the run is complete or stopped.
 
@@ -149,20 +157,22 @@ def run_to_end(
     was cancelled goes on.  Raises what ``step`` and ``CoordinatorLock`` raise,
     when no worker runs any more.
     """
-    tries = tries or Tries()
+    memory = Memory(patience or Patience())
     with CoordinatorLock(run), _stop_signals(scheduler) as stop:
         run.cancelled.unlink(missing_ok=True)
         try:
             while True:
-                state = step(run, scheduler, tries)
+                state = step(run, scheduler, memory, opener)
+                for line in state.news:
+                    say(line)
                 on_change(state)
                 if state.phase in (Phase.DONE, Phase.CANCELLED):
                     return state
                 if stop.asked:
                     say("Stopping: the workers keep what is finished. Once more to kill them.")
-                    return State(Phase.STOPPED, state.shards, state.finished)
+                    return replace(state, phase=Phase.STOPPED, running=0, news=())
                 if state.phase is Phase.RUNNING:
-                    scheduler.wait(min(TICK_S, tries.wait_s()))
+                    scheduler.wait(memory.wait_s(TICK_S))
         finally:
             _drain(scheduler, stop)
 
@@ -225,26 +235,3 @@ def _drain(scheduler: Scheduler, stop: _Stop) -> None:
             scheduler.cancel(kill=True)
             killed = True
         scheduler.wait(TICK_S)
-
-
-def _given_up(run: RunDir, ended: Attempt, failures: int) -> str:
-    times = "once" if failures == 1 else f"{failures} times"
-    reason = ended.detail
-    if ended.cause is Cause.DONE:
-        reason += ", but left no result file"
-    log = run.log(ended.wave, ended.shard)
-    return (
-        f"shard {ended.shard} of wave {ended.wave} failed {times}; the last time {reason}. "
-        f"The end of {log}:\n{_tail(log)}\n"
-        f"What is finished is kept: mend the cause, then `hpc-runner resume {run.root}`"
-    )
-
-
-def _tail(log: Path, lines: int = 5, most_bytes: int = 4096) -> str:
-    try:
-        with log.open("rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - most_bytes))
-            text = file.read().decode("utf-8", "replace")
-    except OSError as error:
-        return f"    (can't be read: {error.strerror})"
-    return "\n".join(f"    {line}" for line in text.splitlines()[-lines:]) or "    (empty)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -18,7 +19,7 @@ from hpc_runner.model import Candidate, Limits, tests_adapter
 from hpc_runner.results.files import table_writer
 from hpc_runner.results.schema import CANDIDATES
 
-__all__ = ["CandidateWriter", "Checked", "read_checked", "read_shard", "shard_count"]
+__all__ = ["CandidateWriter", "Checked", "read_checked", "read_shard", "shard_count", "shard_sizes"]
 
 Row = tuple[bytes, int, Candidate]
 """candidate_id, row (position of its first sample in the corpus), candidate."""
@@ -93,6 +94,22 @@ def shard_count(path: Path) -> int:
     """How many shards the file has.  Raises ``StorageError``."""
     with _open(path) as file:
         return int(file.num_row_groups)
+
+
+def shard_sizes(path: Path) -> tuple[int, ...]:
+    """Candidates in each shard; read once for each file.  Raises ``StorageError``."""
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise StorageError(f"{path}: can't be read: {error.strerror}") from error
+    return _sizes(path, found.st_mtime_ns, found.st_size)
+
+
+@functools.lru_cache(maxsize=64)
+def _sizes(path: Path, _mtime_ns: int, _bytes: int) -> tuple[int, ...]:
+    with _open(path) as file:
+        metadata = file.metadata
+        return tuple(metadata.row_group(n).num_rows for n in range(metadata.num_row_groups))
 
 
 def read_shard(path: Path, shard: int) -> list[Row]:

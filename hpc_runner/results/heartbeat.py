@@ -4,7 +4,7 @@ nothing is decided by a heartbeat that results on the disk can decide."""
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 from hpc_runner.results.files import write_json
 from hpc_runner.rundir import RunDir
 
-__all__ = ["Heartbeat", "read_heartbeats", "write_heartbeat"]
+__all__ = ["Heartbeat", "read_heartbeat", "read_heartbeats", "write_heartbeat"]
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,19 @@ def write_heartbeat(path: Path, content: Mapping[str, Any]) -> None:
     write_json(path, {"updated_at": now, **content}, durable=False)
 
 
-def read_heartbeats(run: RunDir, wave: int) -> list[Heartbeat]:
-    """The heartbeats of a wave, by shard.  One that can't be understood is left out."""
-    directory = run.heartbeat(wave, 0).parent
-    found = (_read(path) for path in sorted(directory.glob("[0-9]*.json")))
+def read_heartbeats(run: RunDir, wave: int, *, without: Set[int] = frozenset()) -> list[Heartbeat]:
+    """The heartbeats of a wave, by shard, but for the shards ``without``.
+
+    One that can't be understood is left out.
+    """
+    shards = sorted(run.beating_shards(wave) - without)
+    found = (read_heartbeat(run, wave, shard) for shard in shards)
     return [heartbeat for heartbeat in found if heartbeat]
+
+
+def read_heartbeat(run: RunDir, wave: int, shard: int) -> Heartbeat | None:
+    """None when there is none that can be understood."""
+    return _read(run.heartbeat(wave, shard))
 
 
 def _read(path: Path) -> Heartbeat | None:

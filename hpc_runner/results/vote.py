@@ -23,10 +23,11 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hpc_runner.errors import StorageError
@@ -36,7 +37,15 @@ from hpc_runner.results.query import connect, table_view
 from hpc_runner.results.schema import VOTES
 from hpc_runner.rundir import RunDir
 
-__all__ = ["TIE_ORDER", "Outcome", "Tally", "certain_executions", "outcome", "vote"]
+__all__ = [
+    "TIE_ORDER",
+    "Outcome",
+    "Tally",
+    "certain_executions",
+    "last_vote",
+    "outcome",
+    "vote",
+]
 
 TIE_ORDER = (
     Verdict.POLICY_VIOLATION,
@@ -166,6 +175,17 @@ def vote(
             write(table)
 
 
+def last_vote(run: RunDir) -> int:
+    """The last wave that ``votes.parquet`` holds votes of, -1 if none.  Raises ``StorageError``."""
+    if not run.votes.exists():
+        return -1
+    with _open_votes(run) as file:
+        column = file.schema_arrow.get_field_index("wave")
+        groups = (file.metadata.row_group(n) for n in range(file.num_row_groups))
+        found = (group.column(column).statistics for group in groups)
+        return max((int(one.max) for one in found if one and one.max is not None), default=-1)
+
+
 def _leader(counts: Mapping[Verdict, int]) -> Verdict:
     return min(counts, key=lambda verdict: (-counts[verdict], _PLACE[verdict]))
 
@@ -182,15 +202,19 @@ def _other_waves(run: RunDir, first: int, end: int) -> Iterator[pa.Table]:
     """What ``votes.parquet`` says of waves in [first, end), piece by piece."""
     if not run.votes.exists():
         return
+    with _open_votes(run) as file:
+        for batch in file.iter_batches(65_536):
+            table = pa.Table.from_batches([batch])
+            table = table.filter((pc.field("wave") >= first) & (pc.field("wave") < end))
+            if table.num_rows:
+                yield table
+
+
+@contextmanager
+def _open_votes(run: RunDir) -> Iterator[pq.ParquetFile]:
     try:
         with pq.ParquetFile(run.votes, page_checksum_verification=True) as file:
-            for batch in file.iter_batches(65_536):
-                table = pa.Table.from_batches([batch])
-                waves: list[Any] = table["wave"].to_pylist()
-                kept = [first <= found < end for found in waves]
-                table = table.filter(pa.array(kept, pa.bool_()))
-                if table.num_rows:
-                    yield table
+            yield file
     except (pa.ArrowException, OSError) as error:
         raise StorageError(
             f"{run.votes}: can't be read: {error}; remove it and resume the run to vote again"

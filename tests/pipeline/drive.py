@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 from hpc_runner.errors import HpcRunnerError
-from hpc_runner.pipeline.coordinator import Tries, run_to_end
+from hpc_runner.pipeline.coordinator import run_to_end
+from hpc_runner.pipeline.failures import Patience
 from hpc_runner.pipeline.local_scheduler import LocalScheduler
 from hpc_runner.rundir import RunDir
 
@@ -23,7 +24,7 @@ def main() -> int:
     scheduler = LocalScheduler(int(sys.argv[2]), command=standin_command)
     try:
         state = run_to_end(
-            run, scheduler, on_change=lambda _: None, say=print, tries=Tries(backoff_s=0.01)
+            run, scheduler, on_change=lambda _: None, say=print, patience=Patience(backoff_s=0.01)
         )
     except HpcRunnerError as error:
         print(error, file=sys.stderr)

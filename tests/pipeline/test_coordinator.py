@@ -174,7 +174,7 @@ def test_a_shard_that_keeps_failing_stops_the_run_and_says_why(
     process = drive(run, STANDIN_FAIL="2:99")
     assert process.wait() == 1
     said = process.stderr.read()
-    assert "shard 2 of wave 0 failed 4 times" in said
+    assert "shard 2 of wave 0 failed 3 times with nothing left to run" in said
     assert "the node's disk is on fire" in said
     assert f"hpc-runner resume {run.root}" in said
     assert drive(run).wait() == 0
