@@ -9,8 +9,9 @@ the rest could change verdict or consensus.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Set
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from hpc_runner.config import RunConfig
 from hpc_runner.model import Verdict
@@ -42,9 +43,9 @@ class _State:
 class Agenda:
     """Of one shard; candidates and environments are addressed by their index.
 
-    ``never``: (candidate, environment) where nothing is run: one row, of round 0, stands for
-    all rounds there.  First ``recover`` what is known, then ``begin``, then take from
-    ``waiting`` and ``finish``.
+    ``never``: (candidate, environment) where nothing is run → the verdict of the row that
+    stands for all the rounds there that aren't on disk.  First ``recover`` what is known,
+    then ``begin``, then take from ``waiting`` and ``finish``.
     """
 
     def __init__(
@@ -52,16 +53,16 @@ class Agenda:
         config: RunConfig,
         candidates: int,
         environments: int,
-        never: Set[tuple[int, int]] = frozenset(),
+        never: Mapping[tuple[int, int], Verdict] = MappingProxyType({}),
     ) -> None:
         self._environments = environments
         self._steps = config.rounds * environments
-        self._rounds = config.rounds
         self._certain = self._steps
         if config.early_stop:
             threshold = config.consensus_threshold
             self._certain = certain_executions(config.rounds, environments, threshold)
         self._never = never
+        self._told: set[tuple[int, int]] = set()  # of never, those whose row is on disk
         self._states = [
             _State(Tally(self._steps, config.consensus_threshold)) for _ in range(candidates)
         ]
@@ -75,6 +76,8 @@ class Agenda:
     def recover(self, index: int, environment: int, round_: int, verdict: Verdict) -> None:
         """An execution that is on disk."""
         self._states[index].known.add(round_ * self._environments + environment)
+        if self._never.get((index, environment)) is verdict:
+            self._told.add((index, environment))
         self._count(index, verdict)
 
     def begin(self) -> list[Work]:
@@ -91,14 +94,14 @@ class Agenda:
                     self._queue(index, step)
         unrun = []
         for index, environment in sorted(self._never):
-            known = sum(
-                step % self._environments == environment for step in self._states[index].known
-            )
-            if not known:
-                unrun.append(Work(index, environment, 0))
-                self._states[index].pending += 1
-            for _ in range(self._rounds - max(1, known)):
-                self._states[index].tally.add(Verdict.INTERNAL_ERROR)
+            state = self._states[index]
+            steps = range(environment, self._steps, self._environments)
+            left = [step // self._environments for step in steps if step not in state.known]
+            if left and (index, environment) not in self._told:
+                unrun.append(Work(index, environment, left.pop(0)))
+                state.pending += 1
+            for _ in left:
+                state.tally.add(Verdict.INTERNAL_ERROR)
                 self.done += 1
         for index, state in enumerate(self._states):
             if not state.pending:

@@ -18,12 +18,13 @@ from hpc_runner.corpus.policy import given_environment, signs
 from hpc_runner.corpus.policy_rules import RULES
 from hpc_runner.model import Candidate, Verdict
 from hpc_runner.results.candidates import Checked, Row
+from hpc_runner.results.portion import Portion
 from hpc_runner.sandbox.agent import AGENT_VERSION
 from hpc_runner.sandbox.client import Hello
 from hpc_runner.sandbox.dependencies import Sets, distinct
 from hpc_runner.sandbox.spec import Image, seen_at
 
-__all__ = ["Preparation", "mounts", "no_agent", "unrun"]
+__all__ = ["Preparation", "given_up", "mounts", "no_agent", "unrun"]
 
 _NOTHING = {
     "tail": "",
@@ -124,6 +125,14 @@ def unrun(verdict: Verdict, judge: str, error_type: str, message: str) -> dict[s
         "suspicion": [],
         "perturbation": None,
         "started_at": time.time(),
+    }
+
+
+def given_up(portion: Portion) -> dict[int, dict[str, Any]]:
+    """Row → answer, for the candidates that killed their workers."""
+    return {
+        row: unrun(Verdict.INTERNAL_ERROR, "exit", "WorkerFailure", f"it ran alone, and {reason}")
+        for row, reason in portion.unjudged.items()
     }
 
 

@@ -2,8 +2,9 @@
 
 ``python -m hpc_runner.sandbox.worker RUN WAVE SHARD`` reads the shard's row group, feeds
 agents with one execution per slot, keeps every result as it comes (``ShardStore``), and
-ends with exit code 0 when the shard's result file exists.  Exit code 3: it was asked to
-stop (SIGTERM, SIGINT, SIGUSR1, SIGUSR2), has committed what was finished and dropped what was in
+ends with exit code 0 when the shard's result file exists, or when the portion of it is
+done that it may run (results/portion.py).  Exit code 3: it was asked to stop (SIGTERM,
+SIGINT, SIGUSR1, SIGUSR2), has committed what was finished and dropped what was in
 flight; starting it again goes on from there.  Any other: it failed, and the last line on
 stderr says why.
 
@@ -30,6 +31,7 @@ from typing import Any
 from hpc_runner.errors import HpcRunnerError, IsolationError, RuntimeFailure
 from hpc_runner.model import Verdict
 from hpc_runner.results.candidates import read_checked
+from hpc_runner.results.portion import Portion, mark_done, read_portion
 from hpc_runner.results.store import ShardStore, read_shard, write_heartbeat
 from hpc_runner.rundir import RunDir
 from hpc_runner.runinfo import RunInfo, read_info
@@ -38,7 +40,7 @@ from hpc_runner.sandbox.client import Hello
 from hpc_runner.sandbox.dependencies import read_sets
 from hpc_runner.sandbox.environments import pinned_image
 from hpc_runner.sandbox.perturbation import perturbation
-from hpc_runner.sandbox.preparation import Preparation, no_agent, unrun
+from hpc_runner.sandbox.preparation import Preparation, given_up, no_agent, unrun
 from hpc_runner.sandbox.rows import condemn, result_row
 from hpc_runner.sandbox.shardwork import Lane
 from hpc_runner.sandbox.starter import StartAgent, agent_starter, die_with
@@ -74,7 +76,9 @@ class Worker:
         self._where = (run, wave, shard)
         self._start_agent = start_agent
         self._per_execution = per_execution
-        self._candidates = read_shard(run.candidates(wave), shard)
+        rows = read_shard(run.candidates(wave), shard)
+        self._portion = read_portion(run, wave, shard) or Portion("", 0, len(rows), whole=True)
+        self._candidates = rows[self._portion.first : self._portion.end]
         checked = read_checked(run.candidates(wave), shard)
         sets = read_sets(run.dependencies(wave))
         self._preparations = [
@@ -91,8 +95,16 @@ class Worker:
         self._writer = f"{socket.gethostname()}-{os.getpid()}-{time.time_ns():x}"
         self._store = ShardStore(run, wave, shard, writer=self._writer)
         environments = len(info.environments)
-        never = {(i, n) for n, found in enumerate(self._preparations) for i in found.not_run}
+        for preparation in self._preparations:
+            preparation.not_run.update(given_up(self._portion))
+        never = {
+            (i, n): Verdict(answer["verdict"])
+            for n, found in enumerate(self._preparations)
+            for i, answer in found.not_run.items()
+        }
         self._agenda = Agenda(self._config, len(self._candidates), environments, never)
+        self._elsewhere: Counter[str] = Counter()  # verdicts known of the rest of the shard
+        self._planned = len(rows) * self._config.rounds * environments
         self._todo = self._agenda.waiting
         self._alone: deque[Work] = deque()
         self._judges = [self._config.judge] * len(self._candidates)
@@ -115,7 +127,10 @@ class Worker:
         os.write(self._waker, b"!")
 
     def run(self) -> bool:
-        """True when the shard's result exists, False when stopped.  Raises HpcRunnerError."""
+        """True when the shard's result exists, or its portion is done; False when stopped.
+
+        Raises HpcRunnerError.
+        """
         if self._store.finished:
             return True
         try:
@@ -130,7 +145,11 @@ class Worker:
             if self._stop:
                 self._store.commit()
                 return False
-            self._store.finish()
+            if self._portion.whole:
+                self._store.finish()
+            else:
+                self._store.commit()
+                mark_done(*self._where, self._portion)
             self._beat(last=True)
         finally:
             for lane in self._lanes:
@@ -149,6 +168,8 @@ class Worker:
             if candidate_id in candidates and name in environments:
                 place = candidates[candidate_id], environments[name]
                 self._agenda.recover(*place, round_, known.verdict)
+            else:
+                self._elsewhere[known.verdict.value] += 1
         for work in self._agenda.begin():
             answer = self._preparations[work.environment].not_run[work.index]
             self._keep(work, no_agent(), answer)
@@ -339,9 +360,9 @@ class Worker:
                 "writer": self._writer,
                 "pid": os.getpid(),
                 "host": socket.gethostname(),
-                "done": self._agenda.done,
-                "planned": self._agenda.planned,
-                "verdicts": dict(self._agenda.verdicts),
+                "done": self._agenda.done + self._elsewhere.total(),
+                "planned": self._planned,
+                "verdicts": dict(self._agenda.verdicts + self._elsewhere),
                 "in_flight": self._in_flight(),
             },
         )

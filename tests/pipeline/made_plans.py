@@ -6,7 +6,7 @@ import json
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,14 @@ def write_corpus(path: Path, programs: list[tuple[str, str]]) -> Path:
     return path
 
 
-def planned(where: Path, candidates: int = 12, **options: Any) -> RunDir:
-    """A run of so many candidates that the stand-in accepts."""
+def planned(
+    where: Path, candidates: int = 12, killers: Collection[int] = (), **options: Any
+) -> RunDir:
+    """A run of so many candidates that the stand-in accepts, but for the ones that kill it."""
     corpus = where / "corpus.jsonl"
     # The stand-in reads the first word of the code.
-    write_corpus(corpus, [(f"t/{n}", f"accepted {n}") for n in range(candidates)])
+    word = {n: "kill" if n in killers else "accepted" for n in range(candidates)}
+    write_corpus(corpus, [(f"t/{n}", f"{word[n]} {n}") for n in range(candidates)])
     values = {"corpus": (str(corpus),), "runtime": "local", "shard_size": 3, "workers": 2}
     run = RunDir(where / "run")
     plan(run, RunConfig.parse({**values, **options}), progress=lambda _: None)

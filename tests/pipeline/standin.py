@@ -1,5 +1,6 @@
 """A worker that behaves like the real one but for running nothing: the verdict is the
 first word of the candidate's code, the time it takes and its faults come from the environment.
+A candidate whose first word is "kill" takes the worker with it.
 
     STANDIN_DELAY_S    seconds per execution
     STANDIN_FAIL       "SHARD:TIMES": that shard's first TIMES workers fail
@@ -23,6 +24,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from hpc_runner.results.portion import Portion, mark_done, read_portion
 from hpc_runner.results.schema import RESULTS
 from hpc_runner.results.store import ResultRow, ShardStore, read_shard, write_heartbeat
 from hpc_runner.rundir import RunDir
@@ -89,12 +91,18 @@ def main() -> int:
 
     info = read_info(run)
     delay_s = float(os.environ.get("STANDIN_DELAY_S", "0"))
-    with ShardStore(run, asked.wave, shard, writer=f"w{os.getpid()}", part_rows=5) as store:
+    where = run, asked.wave, shard
+    with ShardStore(*where, writer=f"w{os.getpid()}", part_rows=5) as store:
         known = {found.key for found in store.recovered()}
         shard_rows = read_shard(run.candidates(asked.wave), shard)
+        portion = read_portion(*where) or Portion("", 0, len(shard_rows), whole=True)
         planned, done = len(shard_rows) * info.config.rounds, len(known)
-        for candidate_id, _, candidate in shard_rows:
+        for place, (candidate_id, _, candidate) in enumerate(shard_rows):
+            if not portion.first <= place < portion.end:
+                continue
             verdict = candidate.code.split()[0]
+            if place in portion.unjudged:
+                verdict = "internal_error"
             for n in range(info.config.rounds):
                 if stop:
                     store.commit()
@@ -102,6 +110,8 @@ def main() -> int:
                 if (candidate_id, "standin", n) in known:
                     continue
                 time.sleep(delay_s)
+                if verdict == "kill":
+                    os.kill(os.getpid(), signal.SIGKILL)
                 tell(run.root / "executed", f"{candidate_id.hex()} {n}")
                 made = row(info.run_id, shard, candidate_id, candidate.task_id, verdict, n)
                 store.append(made)
@@ -114,7 +124,11 @@ def main() -> int:
                         "planned": planned, "verdicts": {}, "in_flight": 1,
                     },
                 )  # fmt: skip
-        store.finish()
+        if portion.whole:
+            store.finish()
+        else:
+            store.commit()
+            mark_done(*where, portion)
     return 0
 
 

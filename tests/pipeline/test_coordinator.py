@@ -15,6 +15,7 @@ from hpc_runner.errors import RunError
 from hpc_runner.pipeline.coordinator import cancel
 from hpc_runner.pipeline.lock import CoordinatorLock, holder
 from hpc_runner.pipeline.status import Watch
+from hpc_runner.results.ledger import ShardRecord, read_ledger
 from hpc_runner.results.summary import summarise
 from hpc_runner.rundir import RunDir
 
@@ -186,6 +187,58 @@ def test_a_shard_that_fails_now_and_then_is_tried_again(tmp_path: Path, drive: D
     run = planned(tmp_path)
     assert drive(run, STANDIN_FAIL="2:3").wait() == 0
     complete(run)
+
+
+def test_candidates_that_kill_their_workers_are_found_and_the_rest_is_judged(
+    tmp_path: Path, drive: Drive
+) -> None:
+    run = planned(tmp_path, killers={3, 10}, shard_size=6)
+    process = drive(run)
+    assert process.wait() == 0
+    rows = results(run)
+    assert len(rows) == len({row[:2] for row in rows}) == 36
+    assert [verdict for _, _, verdict in rows].count("internal_error") == 6
+    summary = summarise(run)
+    assert (summary.accepted, summary.unjudged, summary.complete) == (10, 2, True)
+    assert set(executions(run).values()) == {1}
+    said = process.stdout.read()
+    assert "Candidate 3 of shard 0 is given up: it ran alone, and its worker died of sig" in said
+    assert "Candidate 4 of shard 1 is given up" in said
+    # 3 before the search, then halves down to the one: 6 → 3 → 2 → 1 at most.
+    assert len(read_ledger(run, 0).killers) == 2
+    assert not read_ledger(run, 0).shards
+
+
+def test_a_search_that_is_interrupted_goes_on(tmp_path: Path, drive: Drive) -> None:
+    run = planned(tmp_path, killers={3}, shard_size=12)
+    ends = []
+    while not ends or ends[-1] != 0:
+        process = drive(run, workers=1)
+        before = len(read_ledger(run, 0).shards.get(0, ShardRecord()).counted)
+        until(
+            lambda p=process, n=before: (
+                p.poll() is not None
+                or len(read_ledger(run, 0).shards.get(0, ShardRecord()).counted) > n
+            )
+        )
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        ends.append(process.wait())
+        assert len(ends) < 20
+    assert len(ends) > 3
+    assert summarise(run).accepted == 11
+    assert set(executions(run).values()) == {1}
+
+
+def test_a_shard_whose_every_candidate_kills_is_not_blamed_on_them(
+    tmp_path: Path, drive: Drive
+) -> None:
+    run = planned(tmp_path, candidates=3, killers=range(3), shard_size=3)
+    process = drive(run)
+    assert process.wait() == 1
+    assert "nothing else was judged yet" in process.stderr.read()
+    assert not read_ledger(run, 0).shards[0].failures
+    assert read_ledger(run, 0).shards[0].search is None, "a resumed run begins anew"
 
 
 def test_what_the_user_must_mend_is_not_tried_again(tmp_path: Path, drive: Drive) -> None:

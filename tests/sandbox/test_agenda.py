@@ -39,7 +39,8 @@ class World:
 
     def work(self, most: int, never: frozenset[tuple[int, int]] = frozenset()) -> Agenda:
         """Go on from what is done, with at most so many executions."""
-        agenda = Agenda(self.asked, 1, self.environments, never)
+        told = dict.fromkeys(never, Verdict.INTERNAL_ERROR)
+        agenda = Agenda(self.asked, 1, self.environments, told)
         for round_, environment in self.done:
             agenda.recover(0, environment, round_, self.verdicts[round_, environment])
         for work in agenda.begin():
@@ -122,6 +123,21 @@ def test_what_is_never_run_has_one_row_and_takes_no_part(world: World, data: st.
         world.verdicts[0, place] = Verdict.INTERNAL_ERROR
     world.work(99, never)
     assert world.done == before, "going on repeats what is done"
+
+
+@given(worlds(), st.integers(1, 6))
+def test_what_is_given_up_half_way_keeps_a_trace(world: World, most: int) -> None:
+    """A candidate that killed its worker in a later round, in the one environment there is."""
+    world.environments = 1
+    world.verdicts = {(n, 0): Verdict.ACCEPTED for n in range(world.asked.rounds)}
+    world.work(most)
+    before = list(world.done)
+    agenda = world.work(99, frozenset({(0, 0)}))
+    assert agenda.done == agenda.planned
+    assert not agenda.waiting
+    traces = world.done[len(before) :]
+    assert len(traces) == (len(before) < world.asked.rounds)
+    assert before == world.done[: len(before)]
 
 
 @given(st.integers(1, 6), st.integers(1, 3), thresholds)
