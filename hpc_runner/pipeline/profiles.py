@@ -104,6 +104,12 @@ def _word(value: str) -> str:
     return value
 
 
+def _node(value: str) -> str:
+    if not re.fullmatch(r"[\w.-]+(\[[\d-]+\])?", value):
+        raise ValueError("a node, such as n7, or nodes in a row, such as n[1-8]")
+    return value
+
+
 def _line(value: str) -> str:
     if not value.strip() or not value.isprintable():
         raise ValueError("one line that isn't empty")
@@ -127,6 +133,7 @@ Megabytes = Annotated[
     int, BeforeValidator(megabytes), PlainSerializer("{}M".format, return_type=str)
 ]
 Word = Annotated[str, AfterValidator(_word)]
+Node = Annotated[str, AfterValidator(_node)]
 Line = Annotated[str, AfterValidator(_line)]
 Everywhere = Annotated[str, AfterValidator(_line), AfterValidator(_everywhere)]
 
@@ -165,7 +172,7 @@ class Profile(_Table):
     constraint: Word | None = None
     reservation: Word | None = None
     wckey: Word | None = None
-    exclude: tuple[Word, ...] = ()
+    exclude: tuple[Node, ...] = ()
     """Nodes that are never used."""
     time: Minutes = 60
     """Time limit of an array task."""

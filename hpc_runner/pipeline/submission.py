@@ -21,7 +21,7 @@ from hpc_runner.pipeline.scheduler import worker_environment
 from hpc_runner.pipeline.slurm import clean_environment, trouble
 from hpc_runner.rundir import RunDir
 
-__all__ = ["main", "submit_array", "submit_in_process"]
+__all__ = ["interpreter", "job_script", "main", "submit_array", "submit_in_process"]
 
 DEADLINE_S = 120.0
 """Writing a file for each task, and sbatch."""
@@ -84,6 +84,21 @@ def submit_in_process(run: RunDir, array: Array, python: str) -> int:
     return int(jobs[0].job_id.partition("_")[0])
 
 
+def job_script(run: RunDir, array: Array) -> str:
+    """What sbatch is given, as submitit writes it; nothing is submitted or written."""
+    from submitit.slurm.slurm import _make_sbatch_string
+
+    folder = run.array_files(array.wave, array.number)
+    command = f"{interpreter(array)} -u -m submitit.core._submit {shlex.quote(str(folder))}"
+    tasks = len(array.shards)
+    return _make_sbatch_string(command, folder=folder, map_count=tasks, **array.parameters)
+
+
+def interpreter(array: Array) -> str:
+    """Shell words.  -P: files that lie where the job starts must not replace modules."""
+    return array.python or f"{shlex.quote(sys.executable)} -P"
+
+
 def main(arguments: list[str]) -> int:
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
@@ -93,10 +108,8 @@ def main(arguments: list[str]) -> int:
     die_with(int(parent))
     run = RunDir(Path(root))
     array = read_array(run, int(wave), int(number))
-    # -P: files that lie where the job starts must not replace modules.
-    python = array.python or f"{shlex.quote(sys.executable)} -P"
     try:
-        print(submit_in_process(run, array, python))
+        print(submit_in_process(run, array, interpreter(array)))
     except (FailedJobError, FailedSubmissionError, RuntimeError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -15,7 +15,7 @@ from made_plans import until
 from hpc_runner.errors import SchedulerBusy, SchedulerError, SchedulerFull
 from hpc_runner.pipeline.arrays import Array, new_array, pickle_path, write_array
 from hpc_runner.pipeline.profiles import Profile
-from hpc_runner.pipeline.submission import submit_array
+from hpc_runner.pipeline.submission import job_script, submit_array
 from hpc_runner.rundir import RunDir
 
 SBATCH = """
@@ -99,3 +99,13 @@ def test_an_sbatch_that_does_not_answer_is_ended(
         submit_array(*array, deadline_s=5)
     assert time.monotonic() - began < 30
     until(lambda: not Path(f"/proc/{told.read_text()}/exe").exists())  # a zombie has none
+
+
+def test_the_job_script_is_what_sbatch_gets(
+    tmp_path: Path, array: tuple[RunDir, Array], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = job_script(*array)
+    assert not array[0].array_files(0, 0).exists()
+    told = install(tmp_path, "print('Submitted batch job 77')", monkeypatch)
+    submit_array(*array)
+    assert json.loads(told.read_text())[0] == shown
