@@ -21,7 +21,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from hpc_runner.errors import ConfigError, ImageError, RuntimeFailure
@@ -42,6 +42,9 @@ PROGRAM = "HPC_RUNNER_SARUS"
 """Environment variable: the program, where it isn't ``sarus`` on PATH."""
 OPTIONS = "HPC_RUNNER_SARUS_OPTIONS"
 """Environment variable: options of ``sarus run``, as a shell would split them."""
+PULLED = "HPC_RUNNER_SARUS_PULLED"
+"""Environment variable: NAME=REFERENCE, separated by spaces: environments whose images are not
+built here but were pulled, each by its digest."""
 CENTRALIZED = "--centralized-repository"
 
 CALL_S = 20.0
@@ -55,13 +58,15 @@ KILLED_S = 5.0
 GO_RUNTIME_BYTES = 1500 * 1000 * 1000
 """Of address space, without which Sarus doesn't start."""
 
-_PULLED = re.compile(r"(.+)@(sha256:([0-9a-f]{64}))")
+_PULLED = re.compile(r"(\S+)@(sha256:[0-9a-f]{64})")
 
 
 class SarusRuntime:
     """Runs the agent in a container with a pid namespace and an init of its own.
 
-    ``options`` are more of ``sarus run``'s.  What is not given comes from the environment.
+    ``options`` are more of ``sarus run``'s.  ``pulled`` gives the references of environments
+    whose images were pulled: ``registry.example/team/image@sha256:...``.  What is not given
+    comes from the environment.  Raises ``ConfigError`` when that can't be understood.
     """
 
     name = "sarus"
@@ -72,11 +77,13 @@ class SarusRuntime:
         program: str | None = None,
         agent: Path = AGENT,
         options: Sequence[str] | None = None,
+        pulled: Mapping[str, str] | None = None,
     ) -> None:
         self._program = program or os.environ.get(PROGRAM) or "sarus"
         if options is None:
             options = shlex.split(os.environ.get(OPTIONS, ""))
         self._options = tuple(options)
+        self._pulled = _read_pulled(os.environ.get(PULLED, "")) if pulled is None else pulled
         self._agent = agent
 
     def available(self) -> Availability:
@@ -99,10 +106,9 @@ class SarusRuntime:
         return Availability(True, f"Sarus {version.stdout.strip()} answers")
 
     def ensure_image(self, name: str, progress: Callable[[str], None]) -> Image | None:
-        """``name`` is a recipe's, or the reference of an image that was pulled by its digest:
-        ``registry.example/team/image@sha256:...``."""
-        if pulled := _PULLED.fullmatch(name):
-            image = Image(name, name, bytes.fromhex(pulled[3]))
+        if name in self._pulled:
+            reference = self._pulled[name]
+            image = Image(name, reference, bytes.fromhex(reference.rpartition(":")[2]))
             self.load(image, progress)
             return image
         image = images.ensure(name, progress)
@@ -192,7 +198,7 @@ class SarusRuntime:
     ) -> list[str]:
         return [
             self._program, "run", *self._options, "--pid=private", "--init", "--name", name,
-            *mounts, "--workdir=/", "--entrypoint", "", reference(image),
+            *mounts, "--workdir=/", "--entrypoint", "", named(image),
             PYTHON_IN_CONTAINER, *python,
         ]  # fmt: skip
 
@@ -215,11 +221,11 @@ class SarusRuntime:
             self.kill(name)
             raise
         if done.returncode != 0:
-            raise ImageError(f"{reference(image)} doesn't run: {said(done)}")
+            raise ImageError(f"{named(image)} doesn't run: {said(done)}")
         if found := contents.difference(contents.of_archive(image.archive), done.stdout):
             raise ImageError(
-                f"Sarus has another image as {reference(image)} than {image.archive}: {found};"
-                f" remove it with: {self._program} rmi {reference(image)}"
+                f"Sarus has another image as {named(image)} than {image.archive}: {found};"
+                f" remove it with: {self._program} rmi {named(image)}"
             )
 
     def _pid(self, name: str) -> int | None:
@@ -248,7 +254,7 @@ class SarusRuntime:
                 gone(KILLED_S)
 
 
-def reference(image: Image) -> str:
+def named(image: Image) -> str:
     """What ``sarus run`` calls an image."""
     return image.reference if _PULLED.fullmatch(image.reference) else loaded_reference(image)
 
@@ -257,6 +263,19 @@ def loaded_reference(image: Image) -> str:
     """Where ``sarus load`` puts an image, by a name that says what is in it, whatever name its
     archive has."""
     return f"load/library/hpc-runner-{image.name}:{image.digest.hex()[:12]}"
+
+
+def _read_pulled(text: str) -> dict[str, str]:
+    found = {}
+    for word in text.split():
+        name, equals, reference = word.partition("=")
+        if not equals or not _PULLED.fullmatch(reference):
+            raise ConfigError(
+                f"{PULLED}: {word!r} is no NAME=REFERENCE with a digest, such as"
+                " py311=registry.example/team/image@sha256:..."
+            )
+        found[name] = reference
+    return found
 
 
 def _bind(source: Path, target: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import sarus_host
@@ -77,3 +78,12 @@ def empty_sarus() -> Iterator[sarus_host.SarusHost]:
     with sarus_host.scratch() as top:
         program = sarus_host.install(top)
         yield sarus_host.SarusHost(program, True, sarus_host.Image("none", "none", bytes(32)), top)
+
+
+@pytest.fixture(scope="session")
+def user_python(sarus_user: sarus_host.SarusHost, checkout: Path) -> list[str]:
+    """What begins a Python command of the ordinary user who calls ``sarus_user``."""
+    try:
+        return sarus_host.python_of_user(checkout)
+    except sarus_host.Unavailable as error:
+        pytest.skip(str(error))

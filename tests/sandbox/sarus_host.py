@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -163,3 +164,17 @@ def inside(host: SarusHost, script: str, *options: str, **more: object) -> str:
     assert done.returncode == 0, done.stderr
     assert isinstance(done.stdout, str)
     return done.stdout
+
+
+def python_of_user(checkout: Path) -> list[str]:
+    """Begins a command of an ordinary user with a Python that has what this one has.  Raises
+    ``Unavailable`` where the user can't read that."""
+    minor = "import sys; assert sys.version_info[:2] == (%d, %d); import hpc_runner.cli"
+    places = [checkout, checkout / "tests" / "sandbox", sysconfig.get_path("purelib")]
+    path = ":".join(map(str, places))
+    for python in (sys.executable, "/usr/bin/python3"):
+        command = [*as_user(), "/usr/bin/env", f"PYTHONPATH={path}", python]
+        probe = [*command, "-c", minor % sys.version_info[:2]]
+        if subprocess.run(probe, capture_output=True, check=False).returncode == 0:
+            return command
+    raise Unavailable("an ordinary user can't run the Python of the tests")
