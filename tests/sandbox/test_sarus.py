@@ -162,7 +162,7 @@ def test_an_image_is_loaded_once_by_whoever_needs_it_first(
 
 def test_without_the_archive_it_says_what_to_copy(empty_sarus: SarusHost) -> None:
     other = Image("py311", "hpc-runner-py311:0", bytes(32))
-    with pytest.raises(ImageError, match=r"not in this node's repository.*copy it there"):
+    with pytest.raises(ImageError, match=r"not loaded on this machine.*copy it there"):
         empty_sarus.runtime().load(other, print)
 
 
