@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import sarus_host
 from agents import Sandbox, alive, descendants
 
 from hpc_runner.errors import HpcRunnerError
@@ -20,6 +21,7 @@ from hpc_runner.sandbox.client import Agent
 from hpc_runner.sandbox.docker import DockerRuntime
 from hpc_runner.sandbox.local import LocalRuntime
 from hpc_runner.sandbox.podman import PodmanRuntime
+from hpc_runner.sandbox.sarus import PROGRAM, SarusRuntime
 from hpc_runner.sandbox.spec import AGENT, AgentSpec, Image, Runtime
 from hpc_runner.sandbox.starter import HEADROOM_BYTES, HEADROOM_PROCESSES
 
@@ -210,10 +212,8 @@ def podman_rootless(subordinate: bool = True) -> Iterator[Subject]:
             raise Unavailable(f"{needed} is not installed")
     with _scratch() as top:
         program = _made_up_user(top, subordinate)
-        agent, seccomp = top / "agent.py", top / "seccomp.json"
-        for source, target in ((AGENT, agent), (images.containers_dir() / "seccomp.json", seccomp)):
-            shutil.copy(source, target)
-            target.chmod(0o644)
+        agent = _for_everyone(AGENT, top)
+        seccomp = _for_everyone(images.containers_dir() / "seccomp.json", top)
         (top / "scratch").mkdir(mode=0o755)
 
         def make(agent: Path) -> Runtime:
@@ -226,7 +226,9 @@ def podman_rootless(subordinate: bool = True) -> Iterator[Subject]:
                 str(program),
                 agent=agent,
                 scratch=top / "scratch",
-                run_by=_run_by(program),
+                run_by={"PATH": f"{program.parent}:{os.environ.get('PATH', os.defpath)}"}
+                if _everyone_can_read()
+                else None,
             )
         finally:
             _end_pause(top / "run" / "libpod" / "tmp" / "pause.pid")
@@ -255,12 +257,10 @@ def _made_up_user(top: Path, subordinate: bool) -> Path:
     return program
 
 
-def _run_by(program: Path) -> dict[str, str] | None:
-    """The agent of the package itself is what a run starts: that user must be able to read it."""
-    for path in (AGENT, *AGENT.parents, images.containers_dir()):
-        if not path.stat().st_mode & 0o005:
-            return None
-    return {"PATH": f"{program.parent}:{os.environ.get('PATH', os.defpath)}"}
+def _everyone_can_read() -> bool:
+    """The agent of the package itself is what a run starts, in a container of any user."""
+    paths = (AGENT, *AGENT.parents, images.containers_dir())
+    return all(path.stat().st_mode & 0o005 for path in paths)
 
 
 def _end_pause(file: Path) -> None:
@@ -271,14 +271,59 @@ def _end_pause(file: Path) -> None:
             os.kill(pid, 9)
 
 
+@contextlib.contextmanager
+def sarus() -> Iterator[Subject]:
+    """The program that HPC_RUNNER_SARUS names, or the double: as an ordinary user if it can be."""
+    real = os.environ.get(PROGRAM)
+    with _scratch() as top:
+        program = real or sarus_host.install(top)
+        agent = AGENT
+        if not real and os.getuid() == 0:
+            agent = _for_everyone(AGENT, top)
+            program = str(_script(top / "sarus", sarus_host.as_user(), program))
+        (top / "scratch").mkdir(mode=0o755)
+
+        def pids(container: str) -> list[str]:
+            argv = [program, "ps"]
+            done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
+            rows = [line.split() for line in done.stdout.splitlines()]
+            return [row[1] for row in rows if row[:1] == [container]]
+
+        yield Subject(
+            "sarus",
+            lambda agent: SarusRuntime(program, agent=agent),
+            agent,
+            top / "scratch",
+            left=pids,
+            pid_of=lambda name: next(map(int, pids(name)), 0),
+            run_by={PROGRAM: program} if agent == AGENT or _everyone_can_read() else None,
+        )
+
+
+def _for_everyone(file: Path, where: Path) -> Path:
+    copy = where / file.name
+    shutil.copy(file, copy)
+    copy.chmod(0o644)
+    return copy
+
+
+def _script(file: Path, *words: str | list[str]) -> Path:
+    """A program that is a command with these words before its arguments."""
+    flat = [word for part in words for word in ([part] if isinstance(part, str) else part)]
+    file.write_text(f'#!/bin/sh\nexec {shlex.join(flat)} "$@"\n')
+    file.chmod(0o755)
+    return file
+
+
 Opener = Callable[[], contextlib.AbstractContextManager[Subject]]
 SUBJECTS: dict[str, Opener] = {
     "local": local,
     "docker": docker,
     "podman": podman,
     "podman-rootless": podman_rootless,
+    "sarus": sarus,
 }
-IN_CI = {"local", "docker", "podman", "podman-rootless"}
+IN_CI = {"local", "docker", "podman", "podman-rootless", "sarus"}
 """What must be there where nobody looks at what was skipped."""
 
 
