@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -18,6 +18,7 @@ DEFAULT_IMAGE = "py311"
 """The environment of runtimes that need an image, where none is named."""
 
 IsolationLevel = Literal["limits", "filtered", "full"]
+ISOLATION_LEVELS: tuple[IsolationLevel, ...] = get_args(IsolationLevel)
 """From weakest to strongest; what each one holds stands in docs/security.md."""
 
 
@@ -62,6 +63,18 @@ class PolicyConfig(BaseModel):
     """Of a program, in UTF-8; larger ones get a finding and are not read any further."""
 
 
+class CacheConfig(BaseModel):
+    """Where votes of earlier runs are looked up, and this one's are kept; docs/cache.md."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    directory: str | None = None
+    """Absolute path; None: no cache."""
+    readonly: bool = False
+    max_age_s: float | None = Field(default=None, ge=0)
+    max_bytes: int | None = Field(default=2 << 30, ge=0)
+
+
 class RunConfig(BaseModel):
     """One run.  It is written to ``run.json`` and never changed afterwards."""
 
@@ -73,6 +86,9 @@ class RunConfig(BaseModel):
     code_field: str | None = None
     limit: int | None = Field(None, ge=1)
     strict: bool = False
+    dedup: bool = True
+    """Execute identical programs once, and count the vote for each of them."""
+    cache: CacheConfig = CacheConfig()
     rounds: int = Field(3, ge=1, le=1000)
     consensus_threshold: float = Field(0.8, gt=0.5, le=1.0)
     early_stop: bool = True

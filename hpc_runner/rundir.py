@@ -7,6 +7,8 @@ RUN/
   planning/                    the planner's scratch space, gone when the plan is complete
   samples.parquet              one row per program of the corpus
   rejected.parquet             rows of the corpus that could not be used
+  cached_candidates.parquet    what the result cache knew, if it knew anything, so that it
+  cached_votes.parquet         is in no shard; and its votes
   waves/000/candidates.parquet one row group per shard
   waves/000/dependencies.json  where the candidates' dependencies lie, if they have any
   waves/000/parts/00000/       what a worker has committed of a shard so far
@@ -56,6 +58,14 @@ class RunDir:
     @property
     def rejected(self) -> Path:
         return self.root / "rejected.parquet"
+
+    @property
+    def cached_candidates(self) -> Path:
+        return self.root / "cached_candidates.parquet"
+
+    @property
+    def cached_votes(self) -> Path:
+        return self.root / "cached_votes.parquet"
 
     @property
     def votes(self) -> Path:

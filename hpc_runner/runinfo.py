@@ -68,6 +68,8 @@ class RunInfo(BaseModel):
     """Distinct programs: what is executed."""
     duplicates: int
     """Samples that share the candidate of an earlier one."""
+    cached: int = 0
+    """Candidates whose votes the result cache knew: they are in no shard."""
     rejected: int
     """Rows of the corpus that could not be used."""
     shards: int
@@ -89,7 +91,7 @@ class RunInfo(BaseModel):
 
     @property
     def executions_at_most(self) -> int:
-        return self.candidates * self.executions_per_candidate
+        return (self.candidates - self.cached) * self.executions_per_candidate
 
 
 def write_info(run: RunDir, info: RunInfo) -> None:

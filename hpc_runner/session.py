@@ -36,7 +36,7 @@ EXAMPLE = "example"
 EXECUTION_S = 0.012
 """Seconds that an execution takes in the plan's estimate: HumanEval's on one core of 2026."""
 
-_HOW = {"workers", "corpus"}
+_HOW = {"workers", "corpus", "cache"}
 """Options that may differ between two commands on one run: the corpus is compared by content."""
 
 
@@ -124,6 +124,7 @@ def render_plan(info: RunInfo) -> str:
         "samples": f"{info.samples:,}",
         "candidates": f"{info.candidates:,}",
         "duplicates": f"{info.duplicates:,}",
+        "cache": config.cache.directory or "off",
         "rejected": f"{info.rejected:,}",
         "executions": f"{executions:,} at most ({times})",
         "shards": f"{info.shards:,}",
@@ -232,7 +233,8 @@ def _environment(environment: EnvironmentInfo) -> str:
 def _counts(info: RunInfo) -> str:
     return (
         f"{info.samples:,} samples ({info.format}): {info.candidates:,} candidates, "
-        f"{info.duplicates:,} duplicates, {info.rejected:,} rejected; {info.shards:,} shards"
+        f"{info.duplicates:,} duplicates, {info.rejected:,} rejected, {info.cached:,} known to the "
+        f"cache; {info.shards:,} shards"
     )
 
 

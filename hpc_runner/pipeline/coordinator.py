@@ -24,6 +24,7 @@ from types import FrameType
 from typing import Protocol
 
 from hpc_runner.errors import RunError, StorageError
+from hpc_runner.pipeline.cached import keep_votes
 from hpc_runner.pipeline.failures import Patience
 from hpc_runner.pipeline.lock import CoordinatorLock, Holder, holder
 from hpc_runner.pipeline.scheduler import Scheduler
@@ -110,6 +111,7 @@ def step(
                 return _running(run, earlier, seen, memory, opener)
         if earlier > voted:
             vote(run, earlier, info.config.consensus_threshold)
+            keep_votes(run, info, earlier)
             return State(Phase.VOTED, earlier, shards_of(run, earlier), shards_of(run, earlier))
     if not run.summary.exists():
         if opener is not None and opener.open(run, wave + 1):

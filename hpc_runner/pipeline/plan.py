@@ -8,33 +8,31 @@ from the spool and written as a row group.
 
 from __future__ import annotations
 
-import json
 import math
 import platform
 import secrets
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
-
-import pyarrow as pa
+from typing import TYPE_CHECKING
 
 from hpc_runner import __version__
 from hpc_runner.config import RunConfig
 from hpc_runner.corpus.readers import Corpus, Sample, open_corpus
 from hpc_runner.errors import ConfigError, CorpusError, RowError, RunError, StorageError
-from hpc_runner.model import Candidate
+from hpc_runner.pipeline.cached import answer, key_maker, open_cache, without_cache
 from hpc_runner.pipeline.lock import CoordinatorLock
 from hpc_runner.pipeline.precheck import Precheck
+from hpc_runner.pipeline.spool import Read, Spool, gather
 from hpc_runner.results.candidates import CandidateWriter
-from hpc_runner.results.files import table_writer
 from hpc_runner.results.query import connect
-from hpc_runner.results.schema import REJECTED, SAMPLES, SCHEMA_VERSION
+from hpc_runner.results.schema import SCHEMA_VERSION
 from hpc_runner.rundir import RunDir
 from hpc_runner.runinfo import EnvironmentInfo, ImageInfo, RunInfo, temporary_info, write_info
+from hpc_runner.sandbox.dependencies import read_sets
 from hpc_runner.sandbox.environments import has_interpreter, named
 from hpc_runner.sandbox.runtimes import Runtime, choose
 from hpc_runner.sandbox.selfcheck import check_agent
@@ -48,23 +46,6 @@ MOST_PER_SHARD = 2000
 """Candidates: what a worker may have to repeat or hold stays small."""
 LEAST_EXECUTIONS = 1000
 """Per shard, as long as every worker has one: starting a worker has to pay."""
-SHARD_BYTES = 32 << 20
-"""A shard ends early when its programs and tests reach this size; a worker holds one shard."""
-
-_BATCH = 4096
-_CODEC = pa.Codec("zstd", 1)
-_SPOOLED_COLUMNS: list[tuple[str, pa.DataType]] = [
-    ("row", pa.int64()),
-    ("file", pa.string()),
-    ("file_row", pa.int64()),
-    ("task_id", pa.string()),
-    ("candidate_id", pa.binary(32)),
-    ("parent", pa.binary(32)),
-    ("offset", pa.int64()),  # of its compressed record in the spool
-    ("stored_bytes", pa.int64()),
-    ("bytes", pa.int64()),
-]
-_SPOOLED = pa.schema(_SPOOLED_COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -73,6 +54,7 @@ class Counts:
 
     samples: int
     candidates: int
+    cached: int
     rejected: int
     shards: int
 
@@ -114,10 +96,14 @@ def plan(
     precheck = Precheck(config)
     with _room(run):
         corpus = _open(config)
-        counts = lay_out(run, corpus, config, precheck)
-        if make_image:
+
+        def ready() -> tuple[EnvironmentInfo, ...]:
+            nonlocal environments
             environments = tuple(_ready(config, runtime, item, progress) for item in environments)
             precheck.resolve(run, environments, progress)
+            return environments
+
+        counts = lay_out(run, corpus, config, precheck, ready if make_image else None)
         now = datetime.now(UTC)
         info = RunInfo(
             run_id=f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(4)}",
@@ -130,6 +116,7 @@ def plan(
             samples=counts.samples,
             candidates=counts.candidates,
             duplicates=counts.duplicates,
+            cached=counts.cached,
             rejected=counts.rejected,
             shards=counts.shards,
             runtime=runtime.name,
@@ -192,160 +179,55 @@ def lay_out(
     corpus: Iterable[Sample | RowError],
     config: RunConfig,
     precheck: Precheck | None = None,
+    ready: Callable[[], tuple[EnvironmentInfo, ...]] | None = None,
 ) -> Counts:
     """Write ``samples.parquet``, ``rejected.parquet`` and the candidates of wave 0.
 
     Every sample is in ``samples.parquet`` once; every candidate is in one
-    shard.  The order depends on the corpus alone: first the first candidate of
-    each task, then the second of each, so that the candidates of a task, which
-    tend to be slow together, are spread over the shards.
+    shard, unless the cache knows it.  The order depends on the corpus alone: first the
+    first candidate of each task, then the second of each, so that the candidates of a
+    task, which tend to be slow together, are spread over the shards.
+
+    ``ready`` is called when the corpus was read: it makes the environments, and their
+    dependencies, ready, and without it no cache is looked at.
     """
     precheck = precheck or Precheck(config)
-    scratch = run.planning
+    spool = Spool(run, config, precheck.see)
     try:
-        scratch.mkdir(parents=True, exist_ok=True)
-        with (scratch / "spool").open("wb") as spool:
-            read = _read(corpus, spool, scratch / "spooled.parquet", run.rejected, config)
+        read = spool.read(corpus)
         if not read.samples:
             raise CorpusError(_nothing(config, read))
-        with connect(run) as database, (scratch / "spool").open("rb") as spool:
-            candidates, places = _order(database, scratch / "spooled.parquet")
+        environments = () if ready is None else ready()
+        with connect(run) as database, spool.records.open("rb") as records:
+            candidates = spool.order(database)
+            cached, query = _look_up(run, config, database, spool, environments, precheck)
             executions = config.rounds * max(1, len(config.environments))
-            size = config.shard_size or shard_size(candidates, executions, config.workers)
+            size = config.shard_size or shard_size(candidates - cached, executions, config.workers)
             with CandidateWriter(run.candidates(0)) as writer:
-                for shard in _gather(places, spool, size):
-                    writer.write_shard(shard, precheck.shard(shard))
-            _number_samples(database, scratch / "spooled.parquet", run.samples)
+                for rows, keys in gather(database, query, records, size):
+                    writer.write_shard(rows, precheck.shard(rows), keys)
+            spool.number_samples(database)
     except OSError as error:
         raise StorageError(f"can't write the plan in {run.root}: {error}") from error
-    return Counts(read.samples, candidates, read.rejected, writer.shards)
+    return Counts(read.samples, candidates, cached, read.rejected, writer.shards)
 
 
-@dataclass
-class _Read:
-    samples: int = 0
-    rejected: int = 0
-    first: RowError | None = None
-
-
-def _read(
-    corpus: Iterable[Sample | RowError],
-    spool: IO[bytes],
-    spooled: Path,
-    rejected: Path,
+def _look_up(
+    run: RunDir,
     config: RunConfig,
-) -> _Read:
-    read = _Read()
-    offset = 0
-    with _rows(spooled, _SPOOLED) as add, _rows(rejected, REJECTED) as reject:
-        for item in corpus:
-            kept = item if isinstance(item, RowError) else _recorded(item)
-            if isinstance(kept, RowError):
-                if config.strict:
-                    raise kept
-                read.rejected += 1
-                read.first = read.first or kept
-                reject((kept.file, kept.row, kept.key, kept.reason))
-                continue
-            sample, record = kept
-            stored = _CODEC.compress(record, asbytes=True)
-            spool.write(stored)
-            candidate = sample.candidate
-            who = (sample.file, sample.file_row, candidate.task_id, candidate.candidate_id)
-            add((read.samples, *who, candidate.parent, offset, len(stored), len(record)))
-            offset += len(stored)
-            read.samples += 1
-            if read.samples == config.limit:
-                break
-    return read
-
-
-def _recorded(sample: Sample) -> tuple[Sample, bytes] | RowError:
-    content = sample.candidate.model_dump(mode="json", exclude={"parent"})
-    try:
-        return sample, json.dumps(content, ensure_ascii=False).encode()
-    except UnicodeEncodeError as error:
-        found = f"{error.object[error.start]!a} is half a character (a lone surrogate)"
-        return RowError(sample.file, sample.file_row, "code", f"{found}, which can't be stored")
-
-
-def _order(database: DuckDBPyConnection, spooled: Path) -> tuple[int, Iterator[tuple[Any, ...]]]:
-    """How many candidates there are, and where their records lie, in the order of the plan."""
-    database.execute(
-        """
-        CREATE TABLE firsts AS
-        SELECT s.* FROM read_parquet($1) s
-        JOIN (SELECT min(row) AS row FROM read_parquet($1) GROUP BY candidate_id) USING (row)
-        """,
-        [str(spooled)],
+    database: DuckDBPyConnection,
+    spool: Spool,
+    environments: Sequence[EnvironmentInfo],
+    precheck: Precheck,
+) -> tuple[int, str]:
+    """How many candidates the cache knows, and a query for all others."""
+    cache = open_cache(config, precheck.warn)
+    if cache is None or not environments:
+        return 0, without_cache(database)
+    maker, sets = key_maker(config, environments), read_sets(run.dependencies(0))
+    return answer(
+        run, database, spool.records, cache, maker, sets, precheck, config.require_isolation
     )
-    (candidates,) = database.execute("SELECT count(*) FROM firsts").fetchall()[0]
-    database.execute(
-        """
-        SELECT candidate_id, row, parent, "offset", stored_bytes, bytes FROM firsts
-        ORDER BY row_number() OVER (PARTITION BY task_id ORDER BY row), row
-        """
-    )
-    return candidates, _fetched(database)
-
-
-def _number_samples(database: DuckDBPyConnection, spooled: Path, path: Path) -> None:
-    database.execute(
-        """
-        SELECT row, file, file_row, task_id,
-               row_number() OVER (PARTITION BY task_id ORDER BY row) - 1 AS sample, candidate_id
-        FROM read_parquet($1) ORDER BY row
-        """,
-        [str(spooled)],
-    )
-    with _rows(path, SAMPLES) as add:
-        for row in _fetched(database):
-            add(row)
-
-
-def _fetched(database: DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
-    while rows := database.fetchmany(_BATCH):
-        yield from rows
-
-
-def _gather(
-    places: Iterable[tuple[Any, ...]], spool: IO[bytes], size: int
-) -> Iterator[list[tuple[bytes, int, Candidate]]]:
-    """The rows of each shard."""
-    rows: list[tuple[bytes, int, Candidate]] = []
-    held = 0
-    for candidate_id, row, parent, offset, stored_bytes, record_bytes in places:
-        spool.seek(offset)
-        stored = spool.read(stored_bytes)
-        content = json.loads(_CODEC.decompress(stored, record_bytes, asbytes=True))
-        rows.append((candidate_id, row, Candidate(**content, parent=parent)))
-        held += record_bytes
-        if len(rows) == size or held >= SHARD_BYTES:
-            yield rows
-            rows, held = [], 0
-    if rows:
-        yield rows
-
-
-@contextmanager
-def _rows(path: Path, schema: pa.Schema) -> Iterator[Callable[[tuple[Any, ...]], None]]:
-    """Write rows as they come, a batch at a time."""
-    rows: list[tuple[Any, ...]] = []
-    with table_writer(path, schema) as write:
-
-        def flush() -> None:
-            if rows:
-                columns = [list(column) for column in zip(*rows, strict=True)]
-                write(pa.table(columns, schema=schema))
-                rows.clear()
-
-        def add(row: tuple[Any, ...]) -> None:
-            rows.append(row)
-            if len(rows) == _BATCH:
-                flush()
-
-        yield add
-        flush()
 
 
 @contextmanager
@@ -385,8 +267,9 @@ def _refuse_foreign(run: RunDir) -> None:
 
 def _leftovers(run: RunDir) -> Iterator[Path]:
     """What a killed plan has left."""
-    whole = (run.samples, run.rejected, run.planning, run.wave(0).parent)
-    halves = tuple(f".{path.name}." for path in (run.samples, run.rejected))
+    files = (run.samples, run.rejected, run.cached_candidates, run.cached_votes)
+    whole = (*files, run.planning, run.wave(0).parent)
+    halves = tuple(f".{path.name}." for path in files)
     for path in run.root.iterdir():
         if (
             path in whole
@@ -404,7 +287,7 @@ def _clear(run: RunDir) -> None:
             path.unlink(missing_ok=True)
 
 
-def _nothing(config: RunConfig, read: _Read) -> str:
+def _nothing(config: RunConfig, read: Read) -> str:
     corpus = " with ".join(config.corpus)
     if read.first is None:
         return f"{corpus} holds no programs: it was read to its end without finding a row"

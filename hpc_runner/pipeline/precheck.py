@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from hpc_runner.config import RunConfig
 from hpc_runner.corpus.policy import check, given_environment, refused
 from hpc_runner.corpus.policy_rules import RULES, validate
 from hpc_runner.errors import ConfigError
+from hpc_runner.model import Candidate
 from hpc_runner.results.candidates import Checked, Row
 from hpc_runner.rundir import RunDir
 from hpc_runner.runinfo import EnvironmentInfo
@@ -45,28 +46,45 @@ class Precheck:
         self._taken: set[str] = set()
         self._sets: Counter[tuple[str, ...]] = Counter()
         self._resolution: list[str] = []
+        self._told: list[str] = []
+
+    def see(self, candidate: Candidate) -> None:
+        """Note what a program of the corpus depends on, unless it isn't going to be run."""
+        if candidate.dependencies and refused(check(candidate, self._config.policy)) is None:
+            self._sets[distinct(candidate.dependencies)] += 1
+
+    def warn(self, line: str) -> None:
+        """Something that the user should know of the plan."""
+        self._told.append(line)
 
     def shard(self, rows: Sequence[Row]) -> dict[bytes, Checked]:
-        """By candidate_id, what the policy finds at the candidates of a shard."""
+        """``look`` at the candidates of a shard, and ``count`` what was found."""
+        found = self.look(rows)
+        self.count(rows, found)
+        return found
+
+    def look(self, rows: Sequence[Row]) -> dict[bytes, Checked]:
+        """By candidate_id, what the policy finds."""
         found = {}
         for candidate_id, _, candidate in rows:
-            findings = check(candidate, self._config.policy)
-            bad = refused(findings)
-            if findings:
-                self._candidates += 1
-                self._rules.update({finding.rule for finding in findings})
+            if findings := check(candidate, self._config.policy):
+                bad = refused(findings)
                 found[candidate_id] = Checked(
                     tuple(map(str, findings)), None if bad is None else str(bad)
                 )
-            if bad is not None:
-                self._refused += 1
-                continue
-            if candidate.dependencies:
-                self._sets[distinct(candidate.dependencies)] += 1
-            if candidate.env:
+        return found
+
+    def count(self, rows: Sequence[Row], found: Mapping[bytes, Checked]) -> None:
+        """Count for ``warnings`` what was found at these."""
+        for candidate_id, _, candidate in rows:
+            checked = found.get(candidate_id)
+            if checked is not None:
+                self._candidates += 1
+                self._rules.update({finding.split(" ")[0] for finding in checked.findings})
+                self._refused += checked.refused is not None
+            if candidate.env and (checked is None or checked.refused is None):
                 given = given_environment(candidate, self._config.policy)
                 self._taken |= candidate.env.keys() - given.keys()
-        return found
 
     def resolve(
         self,
@@ -94,7 +112,7 @@ class Precheck:
             )
             for item in resolved[environment.name]:
                 if item.error is not None:
-                    leaves = _count(self._sets[item.requirements], "candidate")
+                    leaves = _count(self._sets[item.requirements], "program")
                     self._resolution.append(
                         f"{', '.join(item.requirements)} can't be had{where}, which leaves "
                         f"{leaves} unjudged{' there' if where else ''}: {item.error}"
@@ -123,7 +141,7 @@ class Precheck:
             names = [name.encode("ascii", "backslashreplace").decode() for name in self._taken]
             some = ", ".join(sorted(names)[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
             lines.append(f"policy: variables that are asked for and not given: {some}")
-        return lines + self._resolution
+        return lines + self._resolution + self._told
 
 
 def _target(environment: EnvironmentInfo) -> Target:

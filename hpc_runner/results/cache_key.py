@@ -59,12 +59,11 @@ class KeyMaker:
         dependencies, those that it has, one for each environment; their order doesn't matter."""
         return hashlib.sha256(self.settings + content + dependencies(resolved)).digest()
 
-    @property
-    def sql(self) -> str:
-        """``key`` in DuckDB, of columns ``content`` and ``dependencies`` (as ``dependencies``
-        makes them)."""
+    def sql(self, content: str, dependencies: str) -> str:
+        """``key`` in DuckDB, of two expressions that give BLOBs: the second one what
+        ``dependencies`` makes."""
         settings = "".join(f"\\x{byte:02x}" for byte in self.settings)
-        return f"unhex(sha256('{settings}'::BLOB || content || dependencies))"
+        return f"unhex(sha256('{settings}'::BLOB || {content} || {dependencies}))"
 
 
 def content(candidate: Candidate, given: Mapping[str, str]) -> bytes:

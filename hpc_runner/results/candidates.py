@@ -69,14 +69,20 @@ class CandidateWriter:
         self._stack.__exit__(kind, error, traceback)
 
     def write_shard(
-        self, rows: Sequence[Row], checked: Mapping[bytes, Checked] | None = None
+        self,
+        rows: Sequence[Row],
+        checked: Mapping[bytes, Checked] | None = None,
+        keys: Mapping[bytes, bytes] | None = None,
     ) -> None:
-        """Append one shard, of one candidate at least.  ``checked``: by candidate_id, those
-        that the policy found something at."""
+        """Append one shard, of one candidate at least.  By candidate_id: ``checked``, those
+        that the policy found something at, and ``keys``, those that the cache may keep."""
         if not rows:
             raise ValueError("a shard has at least one candidate")
         known = checked or {}
-        records = [_record(*row, known.get(row[0], _NOTHING)) for row in rows]
+        records = [
+            _record(*row, known.get(row[0], _NOTHING)) | {"cache_key": (keys or {}).get(row[0])}
+            for row in rows
+        ]
         try:
             table = pa.Table.from_pylist(records, schema=CANDIDATES)
         except UnicodeEncodeError:

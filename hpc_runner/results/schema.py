@@ -40,6 +40,7 @@ CANDIDATES = _schema(
         ("parent", _ID, True),
         ("findings", pa.list_(pa.string()), False),  # of the policy, as text
         ("refused", pa.string(), True),  # the finding that keeps it from being run
+        ("cache_key", _ID, True),  # of docs/cache.md; null: without a cache
     ],
 )
 """``waves/NNN/candidates.parquet``: a row group is a shard; ids are unique."""

@@ -161,7 +161,7 @@ def vote(
     """Vote on all candidates of ``wave`` and write ``votes.parquet`` anew, atomically.
 
     Votes of other waves that stand in it are kept.  Rows are ordered by wave,
-    then as in ``candidates.parquet``.  Candidates without a result (a shard
+    then as in ``candidates.parquet``; what the cache knew comes after wave 0.  Candidates without a result (a shard
     that is not finished) come out unjudged with ``judged = unjudged = 0``.
     Memory is bounded: shards are voted on in chunks of about ``chunk_rows``
     results.  Raises ``StorageError``.
@@ -171,6 +171,8 @@ def vote(
             write(table)
         for shards in _chunks(run, wave, chunk_rows):
             write(_vote_on(run, wave, shards, threshold, memory_limit))
+        for table in _known_before(run) if wave == 0 else ():
+            write(table)
         for table in _other_waves(run, wave + 1, 1 << 15):
             write(table)
 
@@ -219,6 +221,18 @@ def _open_votes(run: RunDir) -> Iterator[pq.ParquetFile]:
         raise StorageError(
             f"{run.votes}: can't be read: {error}; remove it and resume the run to vote again"
         ) from error
+
+
+def _known_before(run: RunDir) -> Iterator[pa.Table]:
+    """What the result cache knew when the run was planned."""
+    if not run.cached_votes.exists():
+        return
+    try:
+        with pq.ParquetFile(run.cached_votes, page_checksum_verification=True) as file:
+            for batch in file.iter_batches(65_536):
+                yield pa.Table.from_batches([batch])
+    except (pa.ArrowException, OSError) as error:
+        raise StorageError(f"{run.cached_votes}: can't be read: {error}") from error
 
 
 def _chunks(run: RunDir, wave: int, chunk_rows: int) -> Iterator[range]:

@@ -6,6 +6,7 @@ isolation are the agent's own work here.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -18,6 +19,15 @@ from hpc_runner.sandbox.spec import AGENT, AgentSpec, Availability, Image
 PROBE_S = 20.0
 OLDEST = (3, 8)
 _PROBE = "import sys; print('%d.%d.%d' % sys.version_info[:3])"
+
+
+_CONTENT = """
+import sys
+from importlib.metadata import distributions
+print(sys.version, sys.platform)
+for line in sorted("%s %s" % (found.metadata["Name"], found.version) for found in distributions()):
+    print(line)
+"""
 
 
 class LocalRuntime:
@@ -72,26 +82,23 @@ def base_interpreter() -> str:
     return getattr(sys, "_base_executable", "") or sys.executable
 
 
+def fingerprint(python: str) -> str:
+    """Hex SHA-256 of what a candidate can import from an interpreter: its build, and the names
+    and versions of all that is installed for it.  Raises ``ConfigError`` as
+    ``check_interpreter`` does."""
+    done = _ask(python, ["-I", "-B", "-c", _CONTENT])
+    if done.returncode != 0:
+        raise ConfigError(f"Python {python!r} doesn't tell what it has: {done.stderr[-200:]}")
+    return hashlib.sha256(done.stdout.encode()).hexdigest()
+
+
 def check_interpreter(python: str) -> str:
     """Version of an interpreter that can run the agent, for example "3.11.7".
 
     It is started in the environment that the agent gets.  Raises ``ConfigError``
     when it can't be started or is too old.
     """
-    try:
-        done = subprocess.run(
-            [python, "-I", "-S", "-c", _PROBE],
-            env=LocalRuntime(python).environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=PROBE_S,
-        )
-    except OSError as error:
-        raise ConfigError(f"Python {python!r} can't be started: {error.strerror}") from error
-    except subprocess.TimeoutExpired as error:
-        raise ConfigError(f"Python {python!r} didn't answer in {PROBE_S:.0f} s") from error
+    done = _ask(python, ["-I", "-S", "-c", _PROBE])
     version = done.stdout.strip()
     try:
         numbers = tuple(int(part) for part in version.split("."))
@@ -107,3 +114,21 @@ def check_interpreter(python: str) -> str:
         wanted = ".".join(map(str, OLDEST))
         raise ConfigError(f"Python {python!r} is {version}; the agent needs {wanted} or newer")
     return version
+
+
+def _ask(python: str, arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    """Run an interpreter in the environment that the agent gets."""
+    try:
+        return subprocess.run(
+            [python, *arguments],
+            env=LocalRuntime(python).environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=PROBE_S,
+        )
+    except OSError as error:
+        raise ConfigError(f"Python {python!r} can't be started: {error.strerror}") from error
+    except subprocess.TimeoutExpired as error:
+        raise ConfigError(f"Python {python!r} didn't answer in {PROBE_S:.0f} s") from error
