@@ -7,25 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hpc_runner.commands.cache_options import AGES, seconds
 from hpc_runner.commands.options import JsonOption
 from hpc_runner.errors import ConfigError
 
 if TYPE_CHECKING:
     from hpc_runner.results.cache import Cache, Keep
 
-__all__ = ["CacheOption", "app", "keep_of", "open_cache"]
+__all__ = ["app"]
 
 app = typer.Typer(help="Votes that are kept from run to run.", no_args_is_help=True)
 
-CacheOption = Annotated[
-    str,
-    typer.Option(
-        "--cache",
-        envvar="HPC_RUNNER_CACHE",
-        metavar="DIR|on|off|readonly",
-        help="Where votes of earlier runs are looked up and new ones kept.",
-    ),
-]
 DirectoryOption = Annotated[
     str | None,
     typer.Option(
@@ -36,7 +28,6 @@ DirectoryOption = Annotated[
         show_default="~/.cache/hpc_runner/results",
     ),
 ]
-_AGES = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 
 
 @app.command()
@@ -45,7 +36,7 @@ def stats(directory: DirectoryOption = None, json: JsonOption = False) -> None:
     from dataclasses import asdict
     from json import dumps
 
-    found = open_cache(directory).stats()
+    found = _open(directory).stats()
     rows = asdict(found) | {"hit_rate": found.hit_rate}
     if json:
         print(dumps(rows, indent=2))
@@ -71,7 +62,7 @@ def list_entries(
     from json import dumps
 
     rows = (
-        open_cache(directory)
+        _open(directory)
         .query(
             "SELECT lower(hex(key)) AS key, verdict, agreement, judged, isolation, run_id, "
             "epoch(created_at) AS created_at, epoch(last_used) AS last_used "
@@ -101,7 +92,7 @@ def show(
     if not key or set(key.lower()) - set("0123456789abcdef"):
         raise ConfigError(f"KEY: hexadecimal digits, as `cache list` shows them (found {key!r})")
     rows = (
-        open_cache(directory)
+        _open(directory)
         .query(
             "SELECT * FROM entries WHERE starts_with(lower(hex(key)), $start) "
             "ORDER BY entries.key, created_at LIMIT 10",
@@ -127,8 +118,45 @@ def prune(
     max_entries: Annotated[int | None, typer.Option(help="Keep so many.")] = None,
 ) -> None:
     """Remove entries that are too old, then those that were used longest ago."""
-    gone = open_cache(directory, keep=keep_of(max_age, max_size, max_entries)).prune()
+    gone = _open(directory, keep=_keep(max_age, max_size, max_entries)).prune()
     print(f"{gone:,} entries removed")
+
+
+@app.command()
+def verify(
+    directory: DirectoryOption = None,
+    sample: Annotated[
+        str, typer.Option(metavar="SHARE", help="How many entries to execute again: 1%, 0.01.")
+    ] = "1%",
+    workers: Annotated[
+        int | None, typer.Option(help="Worker processes.", show_default="the cores that are ours")
+    ] = None,
+    forget: Annotated[
+        bool, typer.Option("--forget", help="Remove the entries that don't hold.")
+    ] = False,
+) -> None:
+    """Execute a sample of the entries again and report those that don't hold any more."""
+    from hpc_runner.machine import cores
+    from hpc_runner.pipeline.cache_check import check_entries
+
+    cache = _open(directory)
+    checked = check_entries(
+        cache,
+        _share(sample),
+        workers=workers or cores().usable,
+        progress=lambda line: typer.echo(line, err=True),
+    )
+    for found in checked.differences:
+        now = found.found or "unjudged or without consensus"
+        print(f"{found.key.hex()[:16]}  {found.task_id}: cached {found.cached}, now {now}")
+    print(
+        f"{checked.sampled:,} of {checked.entries:,} entries: {checked.held:,} hold, "
+        f"{len(checked.differences):,} do not; of {checked.gone:,} the run is gone"
+    )
+    if checked.differences and forget:
+        cache.forget([found.key for found in checked.differences])
+    if checked.differences:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -137,7 +165,7 @@ def clear(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
 ) -> None:
     """Remove every entry."""
-    cache = open_cache(directory)
+    cache = _open(directory)
     entries = cache.stats().entries
     if not yes and not typer.confirm(f"Remove {entries:,} entries of {cache.directory}?"):
         raise typer.Exit(1)
@@ -145,7 +173,7 @@ def clear(
     print(f"{entries:,} entries removed")
 
 
-def open_cache(directory: str | None, *, keep: Keep | None = None) -> Cache:
+def _open(directory: str | None, *, keep: Keep | None = None) -> Cache:
     """The cache there, or the user's own; what is damaged is said on stderr."""
     from hpc_runner.results.cache import Cache, default_directory
 
@@ -156,7 +184,7 @@ def open_cache(directory: str | None, *, keep: Keep | None = None) -> Cache:
     return Cache((given or default_directory()).absolute(), keep=keep, say=say)
 
 
-def keep_of(max_age: str | None, max_size: str | None, max_entries: int | None) -> Keep:
+def _keep(max_age: str | None, max_size: str | None, max_entries: int | None) -> Keep:
     """Raises ``ConfigError`` for what is no age, size or number."""
     from hpc_runner.commands.options import size
     from hpc_runner.results.cache import Keep
@@ -164,27 +192,26 @@ def keep_of(max_age: str | None, max_size: str | None, max_entries: int | None) 
     if max_entries is not None and max_entries < 0:
         raise ConfigError(f"--max-entries: at least 0 (found {max_entries})")
     return Keep(
-        seconds=None if max_age is None else _seconds(max_age),
+        seconds=None if max_age is None else seconds(max_age, "--max-age"),
         bytes=None if max_size is None else size(max_size, "--max-size"),
         entries=max_entries,
     )
 
 
-def _seconds(text: str) -> float:
-    number, unit = text.strip().lower()[:-1], text.strip().lower()[-1:]
+def _share(text: str) -> float:
     try:
-        seconds = float(number) * _AGES[unit]
-    except (KeyError, ValueError):
-        seconds = -1.0
-    if not 0 <= seconds < 1e11:
-        raise ConfigError(f"--max-age: an age such as 90d, 12h or 30m (found {text!r})")
-    return seconds
+        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        share = -1.0
+    if not 0 < share <= 1:
+        raise ConfigError(f"--sample: a share such as 1% or 0.01 (found {text!r})")
+    return share
 
 
 def _age(seconds: float) -> str:
     for unit in ("w", "d", "h", "m"):
-        if seconds >= 2 * _AGES[unit]:
-            return f"{seconds / _AGES[unit]:.0f} {unit}"
+        if seconds >= 2 * AGES[unit]:
+            return f"{seconds / AGES[unit]:.0f} {unit}"
     return f"{seconds:.0f} s"
 
 

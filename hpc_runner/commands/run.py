@@ -8,6 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hpc_runner.commands.cache_options import (
+    CacheMaxAge,
+    CacheMaxSize,
+    CacheOption,
+    NoDedup,
+    cache_values,
+)
 from hpc_runner.commands.options import (
     JUDGING,
     SANDBOX,
@@ -216,6 +223,10 @@ def planning(
     allow_dependency: AllowDependency = None,
     allow_env: AllowEnv = None,
     wheelhouse: Wheelhouse = None,
+    cache: CacheOption = "on",
+    cache_max_age: CacheMaxAge = None,
+    cache_max_size: CacheMaxSize = "2g",
+    no_dedup: NoDedup = False,
     workers: Annotated[
         int | None,
         typer.Option(
@@ -255,6 +266,8 @@ def planning(
         **{"judge": judge, "suspicious": suspicious},
         "every_test": every_test,
         "limits": limits,
+        "cache": cache_values(cache, cache_max_age, cache_max_size),
+        "dedup": not no_dedup,
         **policy_values(policy, policy_rule, allow_dependency, allow_env, wheelhouse),
     }
     return Asked(paths, values)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from hpc_runner.errors import RunError
-from hpc_runner.results.query import connect, table_view
+from hpc_runner.results.query import candidate_files, connect, table_view
 from hpc_runner.results.schema import CANDIDATES, SAMPLES, SCHEMA_VERSION, VOTES
 from hpc_runner.rundir import RunDir
 
@@ -52,7 +52,7 @@ def joined(run: RunDir, *, memory_limit: str = "512MB") -> Iterator[pa.Table]:
         )
     with connect(run, memory_limit=memory_limit) as connection:
         table_view(connection, "samples", [run.samples])
-        table_view(connection, "candidates", [run.candidates(0)])
+        table_view(connection, "candidates", candidate_files(run))
         table_view(connection, "votes", [run.votes])
         for batch in connection.sql(_QUERY).to_arrow_reader(4096):
             yield pa.Table.from_batches([batch]).cast(JOINED)

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from hpc_runner import __version__
 from hpc_runner.config import RunConfig
@@ -40,12 +40,23 @@ from hpc_runner.sandbox.selfcheck import check_agent
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["Counts", "corpus_digest", "lay_out", "plan", "shard_size"]
+__all__ = ["Counts", "Programs", "corpus_digest", "lay_out", "plan", "shard_size"]
 
 MOST_PER_SHARD = 2000
 """Candidates: what a worker may have to repeat or hold stays small."""
 LEAST_EXECUTIONS = 1000
 """Per shard, as long as every worker has one: starting a worker has to pay."""
+
+
+class Programs(Protocol):
+    """What a run can be planned of; files are read as a ``Corpus``."""
+
+    @property
+    def format(self) -> str: ...
+
+    def __iter__(self) -> Iterator[Sample | RowError]: ...
+
+    def digest(self) -> bytes: ...
 
 
 @dataclass(frozen=True)
@@ -78,12 +89,13 @@ def plan(
     *,
     progress: Callable[[str], None],
     make_image: bool = True,
+    corpus: Programs | None = None,
 ) -> RunInfo:
     """Write everything that a run needs to start, ``run.json`` last.
 
-    What a killed plan left is replaced.  With ``make_image=False`` images
-    that are missing aren't built, no dependencies are resolved, and the run
-    can't be started.
+    ``corpus``: what is read instead of the files that ``config`` names.  What a killed
+    plan left is replaced.  With ``make_image=False`` images that are missing aren't built,
+    no dependencies are resolved, no cache is looked at, and the run can't be started.
 
     Raises ``CorpusError`` for an unreadable or empty corpus (with
     ``config.strict``, for the first bad row), ``RunError`` when the directory
@@ -95,7 +107,7 @@ def plan(
     environments = named(config, runtime)
     precheck = Precheck(config)
     with _room(run):
-        corpus = _open(config)
+        corpus = corpus or _open(config)
 
         def ready() -> tuple[EnvironmentInfo, ...]:
             nonlocal environments

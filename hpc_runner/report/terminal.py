@@ -44,12 +44,14 @@ def _head(summary: Summary) -> Iterable[RenderableType]:
         f"{counted(summary.samples, 'sample')} of {counted(summary.tasks, 'task')} "
         f"({summary.format}): {programs}, "
         f"{counted(summary.duplicates, 'duplicate')}, {summary.rejected:,} rejected"
+        + (f", {summary.cached:,} known to the cache" if summary.cached else "")
     )
-    yield Text(
-        f"{summary.runtime} runtime, {', '.join(summary.isolation) or 'unknown'} isolation, "
-        f"{', '.join(environment.name for environment in summary.environments)}, "
-        f"judged {_judges(summary)}"
-    )
+    how = f"{summary.runtime} runtime, " + ", ".join(item.name for item in summary.environments)
+    if summary.executions:
+        isolation = ", ".join(summary.isolation) or "unknown"
+        yield Text(f"{how}, {isolation} isolation, judged {_judges(summary)}")
+    else:
+        yield Text(f"{how}, nothing was executed")
     if not summary.complete:
         yield Text("This run is not complete: `hpc-runner resume` goes on with it.", "bold yellow")
     yield ""

@@ -19,7 +19,14 @@ from hpc_runner.rundir import RunDir
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["connect", "database", "dict_rows", "result_files", "table_view"]
+__all__ = [
+    "candidate_files",
+    "connect",
+    "database",
+    "dict_rows",
+    "result_files",
+    "table_view",
+]
 
 
 @contextmanager
@@ -63,6 +70,12 @@ def result_files(run: RunDir, waves: Iterable[int]) -> list[Path]:
     return [
         run.result(wave, shard) for wave in waves for shard in sorted(run.finished_shards(wave))
     ]
+
+
+def candidate_files(run: RunDir, wave: int = 0) -> list[Path]:
+    """All candidates of a wave: for the first one, those that the cache knew, too."""
+    known = [run.cached_candidates] if wave == 0 and run.cached_candidates.exists() else []
+    return [run.candidates(wave), *known]
 
 
 def table_view(

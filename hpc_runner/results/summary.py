@@ -98,6 +98,8 @@ class Summary(_Model):
     samples: int
     candidates: int
     """Distinct programs of the corpus."""
+    cached: int
+    """Of them, known to the result cache before the run."""
     duplicates: int
     """Samples that share the candidate of an earlier one."""
     rejected: int
@@ -176,6 +178,7 @@ def summarise(run: RunDir, *, memory_limit: str = "512MB") -> Summary:
         ):
             table_view(connection, name, [path] if path.exists() else [], schema)
         planned, unfinished, in_waves = _planned(run, waves, info.executions_per_candidate)
+        known = in_waves + info.cached
         executions = _executions(connection)
         saved = planned - executions["executions"] - executions.pop("never") * info.config.rounds
         voted = _row(connection, _VOTED)
@@ -187,8 +190,9 @@ def summarise(run: RunDir, *, memory_limit: str = "512MB") -> Summary:
             runtime=info.runtime,
             rounds=info.config.rounds,
             consensus_threshold=info.config.consensus_threshold,
-            complete=bool(waves) and not unfinished and voted.pop("voted") == in_waves,
+            complete=bool(waves) and not unfinished and voted.pop("voted") == known,
             candidates=info.candidates,
+            cached=info.cached,
             duplicates=info.duplicates,
             rejected=info.rejected,
             rejected_reasons=dict(connection.execute(_REJECTED).fetchall()),

@@ -161,8 +161,9 @@ def vote(
     """Vote on all candidates of ``wave`` and write ``votes.parquet`` anew, atomically.
 
     Votes of other waves that stand in it are kept.  Rows are ordered by wave,
-    then as in ``candidates.parquet``; what the cache knew comes after wave 0.  Candidates without a result (a shard
-    that is not finished) come out unjudged with ``judged = unjudged = 0``.
+    then as in ``candidates.parquet``; what the cache knew comes after wave 0.
+    Candidates without a result (a shard that is not finished) come out unjudged
+    with ``judged = unjudged = 0``.
     Memory is bounded: shards are voted on in chunks of about ``chunk_rows``
     results.  Raises ``StorageError``.
     """
