@@ -90,6 +90,9 @@ def normalised(code: str, language: str) -> str:
 
     Comments, names and indentation stay: a program can read its own text.
     """
-    if language not in _NEWLINE_BLIND:
-        return code.rstrip("\n")
-    return code.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n")
+    text = code
+    if language in _NEWLINE_BLIND:
+        text = code.replace("\r\n", "\n").replace("\r", "\n")
+    bare = text.rstrip("\n")
+    # After a backslash the lines that follow are no longer empty ones at the end.
+    return text if bare.endswith("\\") else bare

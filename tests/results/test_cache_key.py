@@ -91,6 +91,8 @@ MATTERS: dict[str, Any] = {
     "seed": 7,
 }
 IS_NOTHING_TO_THE_VOTE: dict[str, Any] = {
+    "cache": {"directory": "/cache"},
+    "dedup": False,
     "corpus": ("/other.jsonl",),
     "format": "native",
     "code_field": "solution",
