@@ -23,6 +23,7 @@ RUN/
   waves/000/tally.json         verdicts of finished shards, so that status needn't count again
   votes.parquet                after the last wave's vote
   summary.json                 what `hpc-runner report` prints
+  lock/000001.json             who coordinates the run, or did last
   cancelled                    present when the user cancelled the run
 """
 
@@ -84,8 +85,14 @@ class RunDir:
         return self.root / f".scratch-{name}"
 
     @property
-    def coordinator_lock(self) -> Path:
-        return self.root / "coordinator.lock"
+    def lock(self) -> Path:
+        return self.root / "lock"
+
+    def lock_file(self, number: int) -> Path:
+        return self.lock / f"{number:06d}.json"
+
+    def lock_numbers(self) -> set[int]:
+        return _numbers(self.lock, ".json")
 
     def wave(self, wave: int) -> Path:
         return self.root / "waves" / f"{wave:03d}"

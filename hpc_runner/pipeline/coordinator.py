@@ -160,10 +160,11 @@ def run_to_end(
     when no worker runs any more.
     """
     memory = Memory(patience or Patience())
-    with CoordinatorLock(run), _stop_signals(scheduler) as stop:
+    with CoordinatorLock(run, say=say) as lock, _stop_signals(scheduler) as stop:
         run.cancelled.unlink(missing_ok=True)
         try:
             while True:
+                lock.check()
                 state = step(run, scheduler, memory, opener)
                 for line in state.news:
                     say(line)
@@ -176,7 +177,8 @@ def run_to_end(
                 if state.phase is Phase.RUNNING:
                     scheduler.wait(memory.wait_s(TICK_S))
         finally:
-            _drain(scheduler, stop)
+            if not lock.lost:  # what runs on a cluster is the other coordinator's now
+                _drain(scheduler, stop)
 
 
 def cancel(run: RunDir) -> Holder | None:

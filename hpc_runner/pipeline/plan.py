@@ -268,7 +268,7 @@ def _room(run: RunDir) -> Iterator[None]:
 def _refuse_foreign(run: RunDir) -> None:
     if not run.root.is_dir():
         raise RunError(f"{run.root} is a file; --out takes a directory")
-    ours = {run.coordinator_lock, *_leftovers(run)}
+    ours = {run.lock, *_leftovers(run)}
     foreign = sorted(path.name for path in run.root.iterdir() if path not in ours)
     if foreign:
         raise RunError(

@@ -13,7 +13,7 @@ from made_plans import Drive, executions, planned, results, until
 
 from hpc_runner.errors import RunError
 from hpc_runner.pipeline.coordinator import cancel
-from hpc_runner.pipeline.lock import CoordinatorLock, holder
+from hpc_runner.pipeline.lock import holder
 from hpc_runner.pipeline.status import Watch
 from hpc_runner.results.ledger import ShardRecord, read_ledger
 from hpc_runner.results.summary import summarise
@@ -146,26 +146,6 @@ def test_two_coordinators_do_not_share_a_run(tmp_path: Path, drive: Drive) -> No
     )
     assert first.wait() == 0
     complete(run)
-
-
-def test_the_lock_of_a_dead_process_holds_nothing(tmp_path: Path) -> None:
-    run = RunDir(tmp_path)
-    run.coordinator_lock.write_text(
-        f'{{"pid": {os.getpid()}, "host": "{platform.node()}", "started": "1"}}'
-    )
-    assert holder(run) is None
-    with CoordinatorLock(run):
-        found = holder(run)
-        assert found is not None
-        assert found.pid == os.getpid()
-    assert holder(run) is None
-
-
-def test_the_lock_of_another_machine_is_respected(tmp_path: Path) -> None:
-    run = RunDir(tmp_path)
-    run.coordinator_lock.write_text('{"pid": 1, "host": "elsewhere", "started": "1"}')
-    with pytest.raises(RunError, match="process 1 on elsewhere; if no hpc-runner runs there"):
-        CoordinatorLock(run).__enter__()
 
 
 def test_a_shard_that_keeps_failing_stops_the_run_and_says_why(

@@ -197,7 +197,8 @@ def test_what_a_killed_plan_left_is_replaced(corpus: Path, tmp_path: Path) -> No
     (run.planning / "spool").write_text("half")
     run.candidates(0).parent.mkdir(parents=True)
     run.candidates(0).write_text("half")
-    run.coordinator_lock.touch()
+    run.lock.mkdir()
+    run.lock_file(4).write_text('{"released": true}')
     info = plan(run, config(corpus), progress=quiet)
     assert shard_count(run.candidates(0)) == info.shards
     assert not run.planning.exists()
