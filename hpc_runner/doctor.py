@@ -1,21 +1,32 @@
-"""What this machine can do: probed, never guessed, with how to mend what doesn't work."""
+"""What this machine can do, and a compute node: probed, never guessed, with how to mend what
+doesn't work."""
 
 from __future__ import annotations
 
 import platform
 import sys
+from dataclasses import asdict
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hpc_runner import __version__
-from hpc_runner.config import DEFAULT_IMAGE
+from hpc_runner.config import DEFAULT_IMAGE, explain
 from hpc_runner.errors import HpcRunnerError
 from hpc_runner.machine import cores, memory
+from hpc_runner.model import Limits
+from hpc_runner.pipeline.host import find_host, fitting
+from hpc_runner.pipeline.on_node import on_node
+from hpc_runner.pipeline.profiles import Profile
 from hpc_runner.sandbox import images
+from hpc_runner.sandbox.inventory import Stored, remains, stored
 from hpc_runner.sandbox.runtimes import RUNTIMES, Runtime, choose
 from hpc_runner.sandbox.selfcheck import check_agent
+from hpc_runner.sandbox.starter import slot_bytes
 
-__all__ = ["Agent", "Diagnosis", "Probe", "examine", "render"]
+__all__ = ["Agent", "Comparison", "Diagnosis", "Job", "Probe", "compare", "examine"]
+
+RUN_MIN = 5
+"""Time limit of the job that looks at a compute node."""
 
 
 class _Model(BaseModel):
@@ -48,9 +59,29 @@ class Probe(_Model):
     agent_error: str | None
 
 
-class Diagnosis(_Model):
-    """Everything that ``hpc-runner doctor`` knows."""
+class Job(_Model):
+    """What Slurm has given to the job that we are in; see ``machine.Allocation``."""
 
+    job_id: str
+    node: str | None
+    partition: str | None
+    cpus: int | None
+    memory_bytes: int | None
+    restarts: int
+
+
+class Diagnosis(_Model):
+    """Everything that ``hpc-runner doctor`` knows of one machine."""
+
+    host: str
+    place: str
+    """workstation, login node or compute node."""
+    place_reason: str
+    place_mend: str
+    """Empty where nothing is to be mended."""
+    cluster: str | None
+    """Its name."""
+    job: Job | None
     hpc_runner: str
     python: str
     executable: str
@@ -65,6 +96,14 @@ class Diagnosis(_Model):
     memory_of_the_machine_bytes: int | None
     memory_by_cgroup_bytes: int | None
     memory_by_slurm_bytes: int | None
+    slots: int
+    """Executions at a time that are recommended here."""
+    slots_by_cores: int
+    slots_by_memory: int | None
+    slot_bytes: int
+    """Memory that is counted for each of them, by the default limits."""
+    images: list[Stored]
+    old_archives: int
     runtimes: dict[str, Probe]
     chosen: str | None
     """By ``--runtime auto``."""
@@ -72,16 +111,36 @@ class Diagnosis(_Model):
     """Why, or why none."""
 
 
+class Comparison(_Model):
+    """This machine and a compute node."""
+
+    here: Diagnosis
+    node: Diagnosis | None
+    trouble: str | None
+    """Why there is no answer from a node."""
+    notes: tuple[str, ...]
+    """What of the differences matters, each with what to do."""
+
+
 def examine() -> Diagnosis:
     """Probe everything.  Takes some seconds: each runtime that works starts an agent.
     Nothing is built or downloaded."""
-    ours, memories = cores(), memory()
+    ours, memories, fits, host = cores(), memory(), fitting(), find_host()
     try:
         chosen, reason = choose("auto")
         name = chosen.name
     except HpcRunnerError as error:
         name, reason = None, str(error)
+    runtimes = {key: make() for key, make in RUNTIMES.items()}
+    probes = {key: _probe(runtime, DEFAULT_IMAGE) for key, runtime in runtimes.items()}
+    can_load = {key: runtimes[key] for key in probes if probes[key].works}
     return Diagnosis(
+        host=platform.node(),
+        place=host.place,
+        place_reason=host.why,
+        place_mend=host.mend,
+        cluster=host.cluster,
+        job=None if host.allocation is None else Job(**asdict(host.allocation)),
         hpc_runner=__version__,
         python=platform.python_version(),
         executable=sys.executable,
@@ -96,10 +155,60 @@ def examine() -> Diagnosis:
         memory_of_the_machine_bytes=memories.machine,
         memory_by_cgroup_bytes=memories.cgroup,
         memory_by_slurm_bytes=memories.slurm,
-        runtimes={name: _probe(make(), DEFAULT_IMAGE) for name, make in RUNTIMES.items()},
+        slots=fits.slots,
+        slots_by_cores=fits.by_cores,
+        slots_by_memory=fits.by_memory,
+        slot_bytes=slot_bytes(Limits()),
+        images=stored({key: made for key, made in can_load.items() if made.needs_image}),
+        old_archives=len(remains()),
+        runtimes=probes,
         chosen=name,
         reason=reason,
     )
+
+
+def compare(profile: Profile, wait_s: float) -> Comparison:
+    """Examine this machine, and a compute node by a job that waits and runs for at most
+    ``wait_s`` seconds.  Raises nothing for a cluster that doesn't answer."""
+    here = examine()
+    node, trouble = None, None
+    try:
+        said = on_node(["doctor", "--json"], profile, deadline_s=wait_s, time_min=RUN_MIN)
+        node = Diagnosis.model_validate_json(said)
+    except HpcRunnerError as error:
+        trouble = str(error)
+    except ValidationError as error:
+        trouble = f"the node's hpc-runner is another version: {explain(error)[:300]}"
+    return Comparison(here=here, node=node, trouble=trouble, notes=_notes(here, node))
+
+
+def _notes(here: Diagnosis, node: Diagnosis | None) -> tuple[str, ...]:
+    if node is None:
+        return ()
+    found = []
+    if node.hpc_runner != here.hpc_runner:
+        found.append(f"{node.host} has hpc-runner {node.hpc_runner}: install one for both")
+    if node.python != here.python:
+        found.append(
+            f"{node.host} runs hpc-runner with Python {node.python} and this machine with"
+            f" {here.python}: name one in the profile (python)"
+        )
+    built = {image.name for image in node.images if image.built}
+    if unseen := [image.name for image in here.images if image.built and image.name not in built]:
+        found.append(
+            f"{node.host} doesn't see the archives of {', '.join(unseen)}: keep them in a directory"
+            " that every node sees (image_repository in the profile, or HPC_RUNNER_IMAGES)"
+        )
+    if node.chosen is None:
+        found.append(f"no runtime works on {node.host}: {node.reason}")
+    elif unloaded := [
+        image.name for image in node.images if image.loaded.get(node.chosen) is False
+    ]:
+        found.append(
+            f"{node.chosen} on {node.host} hasn't loaded {', '.join(unloaded)}:"
+            f" hpc-runner image load {' '.join(unloaded)} --on-node"
+        )
+    return tuple(found)
 
 
 def _probe(runtime: Runtime, image_name: str) -> Probe:
@@ -130,53 +239,3 @@ def _probe(runtime: Runtime, image_name: str) -> Probe:
         missing=dict(hello.missing),
     )
     return result.model_copy(update={"agent": agent})
-
-
-def render(diagnosis: Diagnosis) -> str:
-    """For people, in lines that read well in a mail."""
-    d = diagnosis
-    lines = [
-        f"hpc-runner {d.hpc_runner}, Python {d.python} at {d.executable}",
-        d.platform,
-        f"cores    {d.cores_usable} are ours ({_limits(d)})",
-        f"memory   {_size(d.memory_usable_bytes)} ({_memories(d)})",
-        "",
-        f"--runtime auto takes {d.chosen}" if d.chosen else "--runtime auto finds nothing",
-        f"    {d.reason}",
-    ]
-    for name, probed in d.runtimes.items():
-        lines += ["", f"{name:<8} {'works' if probed.works else 'DOES NOT WORK'}: {probed.found}"]
-        if probed.image:
-            lines.append(f"    image       {probed.image}")
-        if probed.agent_error:
-            lines.append(f"    agent       {probed.agent_error}")
-        if probed.agent is not None:
-            agent = probed.agent
-            lines.append(f"    agent       Python {agent.python}, kernel {agent.kernel}")
-            lines.append(f"    isolation   {agent.isolation}: {', '.join(agent.mechanisms)}")
-            lines += [f"    missing     {what}: {why}" for what, why in agent.missing.items()]
-        if probed.mend:
-            lines.append(f"    to mend it  {probed.mend}")
-    return "\n".join(lines)
-
-
-def _limits(d: Diagnosis) -> str:
-    parts = [f"the machine has {d.cores_of_the_machine}", f"affinity {d.cores_by_affinity}"]
-    if d.cores_by_cgroup is not None:
-        parts.append(f"control group {d.cores_by_cgroup:g}")
-    if d.cores_by_slurm is not None:
-        parts.append(f"Slurm {d.cores_by_slurm}")
-    return ", ".join(parts)
-
-
-def _memories(d: Diagnosis) -> str:
-    parts = [f"the machine has {_size(d.memory_of_the_machine_bytes)}"]
-    if d.memory_by_cgroup_bytes is not None:
-        parts.append(f"control group {_size(d.memory_by_cgroup_bytes)}")
-    if d.memory_by_slurm_bytes is not None:
-        parts.append(f"Slurm {_size(d.memory_by_slurm_bytes)}")
-    return ", ".join(parts)
-
-
-def _size(size: int | None) -> str:
-    return "unknown" if size is None else f"{size / 2**30:.1f} GiB"

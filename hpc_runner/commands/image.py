@@ -6,10 +6,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hpc_runner.commands.options import JsonOption, image_runtimes, images
+from hpc_runner.commands.options import (
+    JsonOption,
+    ProfileOption,
+    SlurmOption,
+    image_runtimes,
+    images,
+    use_profile,
+)
 from hpc_runner.errors import ConfigError, StorageError
 
 if TYPE_CHECKING:
+    from hpc_runner.pipeline.profiles import Profile
     from hpc_runner.sandbox.inventory import Stored, Verified
 
 __all__ = ["app"]
@@ -79,21 +87,53 @@ def list_images(names: Names = None, json: JsonOption = False) -> None:
 
 
 @app.command()
-def load(names: Names = None, runtime: RuntimeOption = None) -> None:
+def load(
+    names: Names = None,
+    runtime: RuntimeOption = None,
+    on_node: Annotated[
+        bool,
+        typer.Option("--on-node", help="Build here, and load on a compute node by a Slurm job."),
+    ] = False,
+    profile: ProfileOption = None,
+    slurm: SlurmOption = None,
+    wait: Annotated[
+        int,
+        typer.Option(help="Seconds for that job, in the queue and running.", metavar="S", min=1),
+    ] = 1800,
+) -> None:
     """Load images into a runtime; those that are missing are built first."""
     from hpc_runner.sandbox.inventory import with_images
 
+    recipes = _recipes(names)
+    if on_node:
+        _load_on_node(recipes, runtime, use_profile(profile, slurm), wait)
+        return
+    if profile is not None or slurm:
+        raise ConfigError("--profile and --slurm are for a compute node: give --on-node, too")
     targets = with_images(runtime)
     if not targets:
         raise ConfigError(
             "no runtime that needs images works here; `hpc-runner doctor` says why, and --runtime"
             " local needs none"
         )
-    for recipe in _recipes(names):
+    for recipe in recipes:
         for name, target in targets.items():
             image = target.ensure_image(recipe, _say)
             assert image is not None
             print(f"{name} has {image.reference}, sha256:{image.digest.hex()}")
+
+
+def _load_on_node(recipes: list[str], runtime: str | None, profile: Profile, wait_s: int) -> None:
+    """Nodes often have no network, so what is missing is built here."""
+    from hpc_runner.pipeline.on_node import on_node
+    from hpc_runner.sandbox import images
+
+    for recipe in recipes:
+        images.ensure(recipe, _say)
+    named = runtime or profile.runtime
+    words = ["image", "load", *recipes, *(["--runtime", named] if named else [])]
+    _say("waiting for a compute node")
+    print(on_node(words, profile, deadline_s=wait_s, time_min=30), end="")
 
 
 @app.command()

@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from hpc_runner.commands.options import JsonOption, RunArgument, open_run
+from hpc_runner.commands.options import (
+    JsonOption,
+    ProfileOption,
+    RunArgument,
+    SlurmOption,
+    open_run,
+    use_profile,
+)
+from hpc_runner.errors import ConfigError
 
 __all__ = ["EXPORT_EPILOG", "cancel", "doctor", "export", "report", "status"]
 
@@ -64,12 +72,36 @@ def export(
     print(f"{rows:,} rows in {path}")
 
 
-def doctor(json: JsonOption = False) -> None:
+def doctor(
+    cluster: Annotated[
+        bool, typer.Option("--cluster", help="Look at a compute node, too, by a small Slurm job.")
+    ] = False,
+    profile: ProfileOption = None,
+    slurm: SlurmOption = None,
+    wait: Annotated[
+        int,
+        typer.Option(
+            help="Seconds for that job, in the queue and running; then it is cancelled.",
+            metavar="S",
+            min=1,
+        ),
+    ] = 120,
+    json: JsonOption = False,
+) -> None:
     """Probe what this machine can do, and say how to mend what doesn't work."""
-    from hpc_runner.doctor import examine, render
+    from hpc_runner.doctor import compare, examine
+    from hpc_runner.doctor_text import render, render_comparison
 
-    checks = examine()
-    print(checks.model_dump_json(indent=2) if json else render(checks))
+    if not cluster:
+        if profile is not None or slurm:
+            raise ConfigError("--profile and --slurm are for a compute node: give --cluster, too")
+        checks = examine()
+        print(checks.model_dump_json(indent=2) if json else render(checks))
+        return
+    found = compare(use_profile(profile, slurm), wait)
+    print(found.model_dump_json(indent=2) if json else render_comparison(found))
+    if found.node is None:
+        raise typer.Exit(1)
 
 
 def cancel(run: RunArgument) -> None:

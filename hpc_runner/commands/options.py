@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ import typer
 from hpc_runner.errors import ConfigError
 
 if TYPE_CHECKING:
+    from hpc_runner.pipeline.profiles import Profile
     from hpc_runner.rundir import RunDir
 
 __all__ = [
@@ -18,8 +20,10 @@ __all__ = [
     "STOPPED",
     "WORK",
     "JsonOption",
+    "ProfileOption",
     "QuietOption",
     "RunArgument",
+    "SlurmOption",
     "environment_names",
     "formats",
     "image_runtimes",
@@ -29,6 +33,7 @@ __all__ = [
     "runtimes",
     "size",
     "switch",
+    "use_profile",
 ]
 
 STOPPED = 130
@@ -39,6 +44,23 @@ JUDGING, SANDBOX, WORK = "What is run, and how often", "Sandbox", "Work and outp
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The directory of a run.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+ProfileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--profile",
+        metavar="FILE",
+        help="The cluster's profile; docs/slurm.md explains it.",
+        show_default="the site's defaults",
+    ),
+]
+SlurmOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--slurm",
+        metavar="KEY=VALUE",
+        help="A value of the profile, instead of the file's. May be repeated.",
+    ),
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 
 
@@ -89,6 +111,16 @@ def switch(option: str, value: str) -> bool:
     if value not in ("on", "off"):
         raise ConfigError(f"{option}: on or off (found {value!r})")
     return value == "on"
+
+
+def use_profile(path: Path | None, given: list[str] | None) -> Profile:
+    """The cluster's profile, with its variables set here as on the nodes.  Raises
+    ``ConfigError``."""
+    from hpc_runner.pipeline.profile_files import load_profile
+
+    profile = load_profile(path, given or ())
+    os.environ.update(profile.variables())
+    return profile
 
 
 def size(text: str, option: str = "--memory") -> int:

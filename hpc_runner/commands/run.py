@@ -75,12 +75,14 @@ class Asked:
     def config(self) -> RunConfig:
         """With this machine's values for what wasn't given.  Raises ``ConfigError``."""
         from hpc_runner.config import RunConfig
-        from hpc_runner.machine import cores
+        from hpc_runner.model import Limits
+        from hpc_runner.pipeline.host import fitting
 
-        workers = self.values["workers"]
-        return RunConfig.parse(
-            {**self.values, "workers": cores().usable if workers is None else workers}
-        )
+        if self.values["workers"] is not None:
+            return RunConfig.parse(self.values)
+        config = RunConfig.parse({**self.values, "workers": 1})
+        at_once = fitting(config.limits.apply(Limits())).slots
+        return config.model_copy(update={"workers": max(1, at_once // config.slots)})
 
 
 def planning(
@@ -231,7 +233,7 @@ def planning(
         int | None,
         typer.Option(
             help="Worker processes.",
-            show_default="the cores that are ours",
+            show_default="as many as fit on our cores and in our memory",
             rich_help_panel=WORK,
         ),
     ] = None,

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from hpc_runner.errors import RuntimeFailure
-from hpc_runner.model import Candidate
+from hpc_runner.model import Candidate, Limits
 from hpc_runner.runinfo import EnvironmentInfo, RunInfo
 from hpc_runner.sandbox.client import Agent
 from hpc_runner.sandbox.dependencies import Sets
@@ -20,7 +20,7 @@ from hpc_runner.sandbox.preparation import mounts
 from hpc_runner.sandbox.runtimes import RUNTIMES
 from hpc_runner.sandbox.spec import AgentSpec
 
-__all__ = ["StartAgent", "agent_starter", "die_with"]
+__all__ = ["StartAgent", "agent_starter", "die_with", "slot_bytes"]
 
 HEADROOM_BYTES = 128 << 20
 """Of a container's memory, for each slot beyond what its candidate may use."""
@@ -31,6 +31,11 @@ StartAgent = Callable[[EnvironmentInfo, int, Sequence[Candidate]], Agent]
 these."""
 
 
+def slot_bytes(limits: Limits) -> int:
+    """Memory that one execution may take, its files and what it is managed with included."""
+    return limits.memory_bytes + limits.file_bytes + HEADROOM_BYTES
+
+
 def agent_starter(info: RunInfo, sets: Mapping[str, Sets]) -> StartAgent:
     """How agents are started in this run, ``sets`` being the dependencies of the wave by
     environment.  Raises nothing; what it returns raises as ``Agent`` does."""
@@ -39,7 +44,7 @@ def agent_starter(info: RunInfo, sets: Mapping[str, Sets]) -> StartAgent:
 
     def start(environment: EnvironmentInfo, slots: int, candidates: Sequence[Candidate]) -> Agent:
         limits = [candidate.limits for candidate in candidates]
-        memory = max(limit.memory_bytes + limit.file_bytes for limit in limits) + HEADROOM_BYTES
+        memory = max(slot_bytes(limit) for limit in limits)
         processes = max(limit.processes for limit in limits) + HEADROOM_PROCESSES
         spec = AgentSpec(
             name=f"hpc-runner-{socket.gethostname()}-{os.getpid()}-{time.time_ns():x}",
