@@ -23,7 +23,7 @@ from hpc_runner.sandbox.runtimes import RUNTIMES, Runtime, choose
 from hpc_runner.sandbox.selfcheck import check_agent
 from hpc_runner.sandbox.starter import slot_bytes
 
-__all__ = ["Agent", "Comparison", "Diagnosis", "Job", "Probe", "compare", "examine"]
+__all__ = ["Agent", "Comparison", "Diagnosis", "Job", "Probe", "compare", "examine", "notes"]
 
 RUN_MIN = 5
 """Time limit of the job that looks at a compute node."""
@@ -179,10 +179,11 @@ def compare(profile: Profile, wait_s: float) -> Comparison:
         trouble = str(error)
     except ValidationError as error:
         trouble = f"the node's hpc-runner is another version: {explain(error)[:300]}"
-    return Comparison(here=here, node=node, trouble=trouble, notes=_notes(here, node))
+    return Comparison(here=here, node=node, trouble=trouble, notes=notes(here, node))
 
 
-def _notes(here: Diagnosis, node: Diagnosis | None) -> tuple[str, ...]:
+def notes(here: Diagnosis, node: Diagnosis | None) -> tuple[str, ...]:
+    """What of the differences matters, each with what to do."""
     if node is None:
         return ()
     found = []

@@ -76,11 +76,11 @@ def _job(d: Diagnosis) -> str:
 
 
 def _room(d: Diagnosis) -> str:
-    said = f"{d.slots} executions at a time (the cores allow {d.slots_by_cores}"
+    said = f"{d.slots} at a time (cores for {d.slots_by_cores}"
     if d.slots_by_memory is not None:
-        said += f", memory {d.slots_by_memory:,} of {d.slot_bytes / 2**20:.0f} MiB"
+        said += f", memory for {d.slots_by_memory:,} that take {d.slot_bytes >> 20} MiB each"
     if d.slots_by_memory == 0:
-        said += "; too little for even one that takes all it may: give the job more memory"
+        said += ": too little even for one, so give the job more"
     return said + ")"
 
 

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from clusters import Cluster
+from sarus_host import install, scratch
 
 from hpc_runner.errors import ConfigError, ImageError, RuntimeFailure
 from hpc_runner.sandbox import bootstrap, images, inventory
@@ -246,3 +248,34 @@ def test_images_are_loaded_into_a_real_engine(
     assert (found.python or "").startswith("3.11.")
     with pytest.raises(ImageError):
         images.verify(Image("py311", docker_image.reference, bytes(32), docker_image.archive))
+
+
+def test_an_image_is_loaded_on_a_node(cluster: Cluster, checkout: Path, tmp_path: Path) -> None:
+    """By Sarus, which keeps what it has loaded where every node sees it."""
+    image = images.ensure("py311", print)
+    assert image.archive is not None
+
+    def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "hpc_runner", "image", *words],
+            env={**cluster.environment, "PYTHONPATH": str(checkout), **environment},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    with scratch() as top:
+        program = install(top)
+        profile = tmp_path / "site.toml"
+        profile.write_text(
+            f'memory = "1G"\nruntime = "sarus"\nimage_repository = "{image.archive.parent}"\n'
+            f'[sarus]\nprogram = "{program}"\n'
+        )
+        done = run("load", "py311", "--on-node", "--profile", str(profile))
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == f"sarus has {image.reference}, sha256:{image.digest.hex()}\n"
+        listed = run("list", "py311", "--json", HPC_RUNNER_SARUS=program)
+        (row,) = json.loads(listed.stdout)["images"]
+        assert row["loaded"]["sarus"] is True
