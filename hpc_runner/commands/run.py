@@ -155,7 +155,7 @@ def planning(
     runtime: Annotated[
         str,
         typer.Option(
-            help="What runs the sandbox: local, docker, podman, or auto for the best of these.",
+            help="What runs the sandbox: local, docker, podman, sarus, apptainer, or auto.",
             autocompletion=runtimes,
             rich_help_panel=SANDBOX,
         ),

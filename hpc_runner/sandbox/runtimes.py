@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from hpc_runner.config import DEFAULT_IMAGE
 from hpc_runner.errors import ConfigError
 from hpc_runner.sandbox import images
+from hpc_runner.sandbox.apptainer import ApptainerRuntime
 from hpc_runner.sandbox.docker import DockerRuntime
 from hpc_runner.sandbox.local import LocalRuntime
 from hpc_runner.sandbox.podman import PodmanRuntime
@@ -20,6 +21,7 @@ RUNTIMES: dict[str, Callable[[], Runtime]] = {
     "docker": DockerRuntime,
     "podman": PodmanRuntime,
     "sarus": SarusRuntime,
+    "apptainer": ApptainerRuntime,
 }
 
 AUTO = ("sarus", "docker", "podman", "local")

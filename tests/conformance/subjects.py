@@ -17,6 +17,7 @@ from agents import Sandbox, alive, descendants
 
 from hpc_runner.errors import HpcRunnerError
 from hpc_runner.sandbox import images
+from hpc_runner.sandbox.apptainer import ApptainerRuntime
 from hpc_runner.sandbox.client import Agent
 from hpc_runner.sandbox.docker import DockerRuntime
 from hpc_runner.sandbox.local import LocalRuntime
@@ -111,7 +112,7 @@ def agent_pid(name: str) -> int:
     """Of the agent that was started under this name, as this process sees it; 0 if it doesn't."""
     for pid in all_pids():
         words = command_line(pid)
-        named = any(word.endswith(f"/{name}") for word in words)
+        named = any(word.endswith((f"/{name}", f"={name}")) for word in words)
         if named and words[1:3] == ["-I", "-B"] and alive(pid):
             return pid
     return 0
@@ -300,6 +301,21 @@ def sarus() -> Iterator[Subject]:
         )
 
 
+@contextlib.contextmanager
+def apptainer() -> Iterator[Subject]:
+    """Where there is one; no double of it exists."""
+    with _scratch() as scratch:
+        yield Subject(
+            "apptainer",
+            lambda agent: ApptainerRuntime(agent=agent),
+            AGENT,
+            scratch,
+            left=lambda name: list(map(str, family(name))),
+            pid_of=agent_pid,
+            run_by={},
+        )
+
+
 def _for_everyone(file: Path, where: Path) -> Path:
     copy = where / file.name
     shutil.copy(file, copy)
@@ -322,6 +338,7 @@ SUBJECTS: dict[str, Opener] = {
     "podman": podman,
     "podman-rootless": podman_rootless,
     "sarus": sarus,
+    "apptainer": apptainer,
 }
 IN_CI = {"local", "docker", "podman", "podman-rootless", "sarus"}
 """What must be there where nobody looks at what was skipped."""

@@ -18,7 +18,7 @@ from agents import calls, descendants
 from subjects import Subject, command_line
 
 from hpc_runner.rundir import RunDir
-from hpc_runner.sandbox.spec import AGENT
+from hpc_runner.sandbox.spec import AGENT, AGENT_IN_CONTAINER
 
 ADD = calls(([1, 2], 3), name="add")
 RIGHT = "import time\ntime.sleep({pause})\ndef add(a, b): return a + b\n# {number}\n"
@@ -133,10 +133,12 @@ def _heartbeat(out: Path) -> dict[str, Any]:
 def _agents_of(subject: Subject, coordinator: int) -> list[int]:
     """The agents that work for this run: below it, or of a container that is named below it."""
     lines = {pid: command_line(pid) for pid in descendants(coordinator)}
-    if subject.image is None:
-        return [pid for pid, words in lines.items() if words[3:4] == [str(AGENT)]]
+    agents = {str(AGENT), AGENT_IN_CONTAINER}
+    below = [
+        pid for pid, words in lines.items() if words[1:3] == ["-I", "-B"] and agents & {*words}
+    ]
     names = {name for words in lines.values() for name in _container_names(words)}
-    return [pid for name in names if (pid := subject.pid_of(name))]
+    return below or [pid for name in names if (pid := subject.pid_of(name))]
 
 
 def _container_names(words: list[str]) -> list[str]:

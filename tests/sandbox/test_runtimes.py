@@ -16,6 +16,7 @@ import pytest
 
 from hpc_runner.errors import ConfigError, ImageError, RuntimeFailure
 from hpc_runner.sandbox import docker, local
+from hpc_runner.sandbox.apptainer import ApptainerRuntime
 from hpc_runner.sandbox.docker import DockerRuntime
 from hpc_runner.sandbox.local import LocalRuntime, check_interpreter
 from hpc_runner.sandbox.podman import PodmanRuntime, Site
@@ -43,6 +44,9 @@ FOR_GOLDEN: dict[str, Callable[[], Runtime]] = {
         agent=Path("/site/agent.py"),
         seccomp=Path("/site/containers/seccomp.json"),
         site=Site(rootless=True, limits=False, nobody=True, open_files=4096, processes=32768),
+    ),
+    "apptainer": lambda: ApptainerRuntime(
+        "apptainer", agent=Path("/site/agent.py"), cache=Path("/site/images")
     ),
     "sarus": lambda: SarusRuntime(
         program="/opt/sarus/bin/sarus",
