@@ -242,16 +242,18 @@ class SarusRuntime:
     def _end(self, name: str, pid: int) -> None:
         """SIGHUP, and SIGKILL for what doesn't heed it."""
         with _watched(pid) as gone:
-            # That the container is still there shows that the number was not given anew.
             hung_up = self._call(["kill", name], CALL_S)
-            if hung_up.returncode == 0 and not gone(HANGUP_S):
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    return
-                except PermissionError as error:
-                    raise RuntimeFailure(f"container {name!r}: can't kill {pid}") from error
-                gone(KILLED_S)
+            if hung_up.returncode == 0 and gone(HANGUP_S):
+                return
+            if self._pid(name) != pid:  # it has gone, and the number may be somebody else's
+                return
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                return
+            except PermissionError as error:
+                raise RuntimeFailure(f"container {name!r}: can't kill {pid}") from error
+            gone(KILLED_S)
 
 
 def named(image: Image) -> str:

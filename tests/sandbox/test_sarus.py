@@ -348,8 +348,8 @@ def test_what_can_not_be_ended_is_reported_in_time(
 
 
 def test_a_container_of_somebody_else_is_not_killed_by_its_number(tmp_path: Path) -> None:
-    """The number in ``sarus ps`` may be given anew: unless ``sarus kill`` knows the container
-    still, nobody is signalled."""
+    """The number in ``sarus ps`` may be given anew: unless it is listed still after a first
+    attempt, nobody is signalled."""
     with subprocess.Popen(["sleep", "60"]) as other:
         state = tmp_path / "asked"
         script = (
@@ -359,6 +359,19 @@ def test_a_container_of_somebody_else_is_not_killed_by_its_number(tmp_path: Path
         SarusRuntime(program(tmp_path / "sarus", script)).kill("name")
         assert other.poll() is None
         other.kill()
+
+
+def test_a_container_is_ended_where_sarus_kill_does_not_work(tmp_path: Path) -> None:
+    with subprocess.Popen(["sleep", "60"]) as other:
+        script = (
+            f'case $1 in ps) if kill -0 {other.pid}; then echo "name {other.pid} running"; fi;;\n'
+            '*) echo "no such command" >&2; exit 1; esac'
+        )
+        reaper = threading.Thread(target=other.wait)
+        reaper.start()
+        SarusRuntime(program(tmp_path / "sarus", script)).kill("name")
+        reaper.join()
+    assert other.returncode == -9
 
 
 def test_a_program_that_can_not_be_killed_blocks_nobody(
