@@ -13,6 +13,7 @@ import typer
 
 from hpc_runner import __version__
 from hpc_runner.commands import cache, cluster, image, look
+from hpc_runner.commands.replay import REPLAY_EPILOG, replay
 from hpc_runner.commands.run import RESUME_EPILOG, RUN_EPILOG, resume, run
 from hpc_runner.errors import HpcRunnerError
 
@@ -57,6 +58,7 @@ app.command(epilog=RESUME_EPILOG)(resume)
 app.command()(look.status)
 app.command()(look.report)
 app.command(epilog=look.EXPORT_EPILOG)(look.export)
+app.command(epilog=REPLAY_EPILOG)(replay)
 app.command()(look.doctor)
 app.command()(look.cancel)
 app.command(epilog=cluster.LOGS_EPILOG)(cluster.logs)

@@ -2238,6 +2238,10 @@ class Stream:
         if self.whole is not None:
             self.whole += data
 
+    def text(self) -> str:
+        """All of the current run, as far as its limit goes."""
+        return bytes(self.whole or b"").decode("utf-8", "replace")
+
     def answer(self) -> Dict[str, Any]:
         tail = self.tail.decode("utf-8", "replace").replace("\0", "\N{REPLACEMENT CHARACTER}")
         return {"tail": tail, "bytes": self.bytes, "sha256": self._digest.hexdigest()}
@@ -2394,6 +2398,7 @@ class Execution:
         self.limits: Dict[str, Any] = {**DEFAULT_LIMITS, **request.get("limits", {})}
         self.every = bool(request.get("every"))
         self.fresh = bool(request.get("fresh"))
+        self.outputs: Optional[List[List[str]]] = [] if request.get("outputs") else None
         self.env: Dict[str, str] = request.get("env") or {}
         self.perturbation = self._perturbation(request.get("perturbation") or {})
         self.wanted_judge: str = request.get("judge", "auto")
@@ -2483,6 +2488,7 @@ class Execution:
             "error_message": self.error[1] if self.error else None,
             "suspicion": self.suspicion,
             "perturbation": {n: v for n, v in self.perturbation.items() if v != PERTURBATION[n]},
+            **({} if self.outputs is None else {"outputs": self.outputs}),
             "started_at": self.started_at,
         }
 
@@ -2690,8 +2696,8 @@ class Slot:
         self._reason: Optional[Verdict] = None
         self._killed_at = None
         execution.outcomes = execution.outcomes if execution.program else []
-        execution.stdout.begin(keep=expected is not None)
-        execution.stderr.begin(keep=False)
+        execution.stdout.begin(keep=expected is not None or execution.outputs is not None)
+        execution.stderr.begin(keep=execution.outputs is not None)
         request = {
             "limits": execution.limits,
             "fresh": execution.fresh,
@@ -2730,7 +2736,8 @@ class Slot:
         stream = execution.stdout if name == "stdout" else execution.stderr
         stream.feed(data)
         if stream.run_bytes > execution.limits["output_bytes"]:
-            stream.whole = None
+            if stream.whole is not None:
+                del stream.whole[execution.limits["output_bytes"] :]
             self._kill(Verdict.OUTPUT_LIMIT)
         return True
 
@@ -2934,11 +2941,14 @@ class Slot:
                 execution.wall_s = execution.cpu_s = execution.waited_s = 0.0
                 execution.stdout, execution.stderr = Stream(), Stream()
                 execution.suspicion = []
+                execution.outputs = None if execution.outputs is None else []
                 self._run()
                 return
             # Not judged by less than what was asked for.
             refused = Verdict.POLICY_VIOLATION.value
             self._done = {"done": refused, "error": ["CannotCross", self._inline]}
+        if execution.outputs is not None and len(execution.outputs) <= execution.case:
+            execution.outputs.append([s.text() for s in (execution.stdout, execution.stderr)])
         verdict = self._limit_reached(execution, ended)
         if execution.program:
             self._finish_case(execution, verdict or self._program_verdict(execution), wall_s)
@@ -3106,11 +3116,12 @@ class Supervisor:
     """Speaks to the worker and feeds the slots.
 
     Requests: ``{"op": "run", "id", "code", "tests", "limits", "env", "judge", "every",
-    "fresh", "path", "perturbation"}``, where tests and limits have the fields of
+    "fresh", "path", "perturbation", "outputs"}``, where tests and limits have the fields of
     ``hpc_runner.model`` and the perturbation those of ``PERTURBATION`` that aren't neutral.
     Answers: first ``{"op": "hello", ...}`` with what isolation was got, then one ``{"op":
     "result", "id", "verdict", ...}`` for each request, in the order in which they end, with
-    the perturbation that was in force.
+    the perturbation that was in force and, when ``outputs`` is true, what each run wrote:
+    ``[[stdout, stderr], ...]``.
     A request that can't be understood is answered with ``internal_error``.
     """
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hpc_runner.config import PolicyConfig
+from hpc_runner.config import PolicyConfig, RunConfig
 from hpc_runner.corpus.policy import given_environment, signs
 from hpc_runner.corpus.policy_rules import RULES
 from hpc_runner.model import Candidate, Verdict
@@ -22,6 +22,7 @@ from hpc_runner.results.portion import Portion
 from hpc_runner.sandbox.agent import AGENT_VERSION
 from hpc_runner.sandbox.client import Hello
 from hpc_runner.sandbox.dependencies import Sets, distinct
+from hpc_runner.sandbox.perturbation import Perturbation
 from hpc_runner.sandbox.spec import Image, seen_at
 
 __all__ = ["Preparation", "given_up", "mounts", "no_agent", "unrun"]
@@ -64,6 +65,22 @@ class Preparation:
                 self.not_run[index] = unrun(
                     Verdict.INTERNAL_ERROR, "dependencies", "DependencyError", reason
                 )
+
+    def execution(
+        self, candidate: Candidate, config: RunConfig, judge: str, perturbed: Perturbation
+    ) -> dict[str, Any]:
+        """A request to the agent, but for its id."""
+        return {
+            "op": "run",
+            "code": candidate.code,
+            "tests": candidate.tests.model_dump(mode="json"),
+            "limits": candidate.limits.model_dump(mode="json"),
+            **self.request(candidate),
+            "judge": judge,
+            "every": config.every_test,
+            "fresh": config.fresh_interpreter,
+            "perturbation": dict(perturbed),
+        }
 
     def request(self, candidate: Candidate) -> dict[str, Any]:
         """The keys of a request to the agent that depend on policy and dependencies."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +12,7 @@ from hpc_runner.runinfo import EnvironmentInfo, RunInfo
 from hpc_runner.sandbox.client import Hello
 from hpc_runner.sandbox.perturbation import to_text
 
-__all__ = ["condemn", "result_row"]
+__all__ = ["result_row", "weigh"]
 
 
 def result_row(
@@ -67,9 +68,14 @@ def result_row(
     }
 
 
-def condemn(answer: dict[str, Any]) -> None:
-    """``suspicious = fail``: what passed, but not beyond suspicion, hasn't passed."""
-    if answer["verdict"] == Verdict.ACCEPTED.value:
+def weigh(answer: dict[str, Any], signs: Sequence[str], suspicious: str) -> None:
+    """Add the ``signs`` of tampering that were seen without running the candidate, where they
+    count, and with ``suspicious = fail`` don't let pass what isn't beyond suspicion."""
+    if answer["judge"] == "inline":
+        # Where tests and candidate share a process, what is tried may work.
+        answer["suspicion"] += signs
+    accepted = answer["verdict"] == Verdict.ACCEPTED.value
+    if answer["suspicion"] and suspicious == "fail" and accepted:
         answer["verdict"] = Verdict.POLICY_VIOLATION.value
         answer["error_type"] = "Suspicion"
         answer["error_message"] = "; ".join(answer["suspicion"])[:500]

@@ -41,7 +41,7 @@ from hpc_runner.sandbox.dependencies import read_sets
 from hpc_runner.sandbox.environments import pinned_image
 from hpc_runner.sandbox.perturbation import perturbation
 from hpc_runner.sandbox.preparation import Preparation, given_up, no_agent, unrun
-from hpc_runner.sandbox.rows import condemn, result_row
+from hpc_runner.sandbox.rows import result_row, weigh
 from hpc_runner.sandbox.shardwork import Lane
 from hpc_runner.sandbox.starter import StartAgent, agent_starter, die_with
 
@@ -227,21 +227,14 @@ class Worker:
         return True
 
     def _request(self, identity: int, work: Work) -> dict[str, Any]:
-        candidate = self._candidates[work.index][2]
-        return {
-            "op": "run",
-            "id": identity,
-            "code": candidate.code,
-            "tests": candidate.tests.model_dump(mode="json"),
-            "limits": candidate.limits.model_dump(mode="json"),
-            **self._preparations[work.environment].request(candidate),
-            "judge": self._judges[work.index],
-            "every": self._config.every_test,
-            "fresh": self._config.fresh_interpreter,
-            "perturbation": dict(perturbation(self._config.seed, work.round))
-            if self._config.perturb
-            else {},
-        }
+        config = self._config
+        made = self._preparations[work.environment].execution(
+            self._candidates[work.index][2],
+            config,
+            self._judges[work.index],
+            perturbation(config.seed, work.round) if config.perturb else {},
+        )
+        return {"id": identity, **made}
 
     def _collect(self) -> None:
         if not self._in_flight():
@@ -327,13 +320,10 @@ class Worker:
                 self._again(work, hello, reason)
             return
         self._deaths[work.environment] = 0
-        if answer["judge"] == "inline":
-            if self._judges[work.index] == "auto":
-                self._judges[work.index] = "inline"  # the next rounds need not try
-            # Where tests and candidate share a process, what is tried may work.
-            answer["suspicion"] += self._preparations[work.environment].signs.get(work.index, ())
-        if answer["suspicion"] and self._config.suspicious == "fail":
-            condemn(answer)
+        if answer["judge"] == "inline" and self._judges[work.index] == "auto":
+            self._judges[work.index] = "inline"  # the next rounds need not try
+        signs = self._preparations[work.environment].signs.get(work.index, ())
+        weigh(answer, signs, self._config.suspicious)
         self._keep(work, hello, answer)
 
     def _keep(self, work: Work, hello: Hello, answer: dict[str, Any]) -> None:

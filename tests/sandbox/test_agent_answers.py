@@ -288,3 +288,26 @@ def test_times_are_measured(sandbox: Sandbox) -> None:
     busy = "import time\nend = time.process_time() + .15\nwhile time.process_time() < end: pass"
     assert 0.14 <= sandbox.run(busy)["cpu_s"] < 1
     assert sandbox.run("b = b'm' * (60 << 20)")["peak_memory_bytes"] > 60 << 20
+
+
+def test_what_each_run_wrote_when_it_is_asked_for(sandbox: Sandbox) -> None:
+    assert "outputs" not in sandbox.run("print(1)")
+    both = "import sys\ntext = input()\nprint(text * 9000)\nprint('no', file=sys.stderr)"
+    cases = stdio(("a", "a" * 9000), ("b", "b" * 9000))
+    answer = sandbox.run(both, cases, outputs=True)
+    assert answer["verdict"] == "accepted"
+    assert answer["outputs"] == [["a" * 9000 + "\n", "no\n"], ["b" * 9000 + "\n", "no\n"]]
+    told = "print('loaded')\ndef f(x):\n    print('called')\n    return x"
+    for judge in ("split", "inline"):
+        answer = sandbox.run(told, calls(([1], 1)), judge=judge, outputs=True)
+        assert answer["outputs"] == [["loaded\ncalled\n", ""]]
+    moved = assertions("import os; print(os.sep)", "assert f(1) == 1")
+    answer = sandbox.run(told, moved, outputs=True)  # split first, then in one process
+    assert (answer["judge"], answer["outputs"]) == ("inline", [["loaded\n/\ncalled\n", ""]])
+
+
+def test_what_was_written_is_kept_up_to_its_limit(sandbox: Sandbox) -> None:
+    limits = {"output_bytes": 5000}
+    answer = sandbox.run("while True: print('x' * 99)", limits=limits, outputs=True)
+    assert answer["verdict"] == "output_limit"
+    assert [len(text) for text in answer["outputs"][0]] == [5000, 0]
