@@ -3343,19 +3343,23 @@ def node_speed() -> float:
 
 def main() -> int:
     # Not by argparse, which loads three libraries that each fork would pay for.
-    names = ["slots=", "require=", "view=", "candidate", "split"]
+    names = ["slots=", "require=", "view=", "name=", "candidate", "split"]
     given, rest = getopt.getopt(sys.argv[1:], "", names)
     options = dict(given)
     slots, required = int(options.get("--slots", "1")), options.get("--require", "limits")
     if rest or required not in LEVELS or slots < 1:
-        raise SystemExit("agent.py [--slots N] [--require limits|filtered|full] [--view PATH]...")
+        raise SystemExit(
+            "agent.py [--slots N] [--require limits|filtered|full] [--name NAME] [--view PATH]..."
+        )
     views = [value for name, value in given if name == "--view"]
     if "--candidate" in options:
         make_streams()
         enter_candidate("--split" in options)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
-    box = "%s/hpc_runner-%s" % (os.environ.get("TMPDIR", "/tmp"), os.urandom(8).hex())
+    # By its name whoever started it finds what is left when it is killed.
+    name = options.get("--name") or os.urandom(8).hex()
+    box = "%s/hpc_runner-%s" % (os.environ.get("TMPDIR", "/tmp"), name)
     os.mkdir(box, 0o711)
     # The kernel counts processes by user: no two agents may share one.
     first_uid = (1 << 30) + 512 * os.getpid()

@@ -10,13 +10,16 @@ import hashlib
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
-from hpc_runner.errors import ConfigError
+from hpc_runner.errors import ConfigError, RuntimeFailure
+from hpc_runner.sandbox.agent import remove_tree
 from hpc_runner.sandbox.spec import AGENT, AgentSpec, Availability, Image
 
 PROBE_S = 20.0
+KILL_S = 10.0
 OLDEST = (3, 8)
 _PROBE = "import sys; print('%d.%d.%d' % sys.version_info[:3])"
 
@@ -65,7 +68,7 @@ class LocalRuntime:
 
     def command(self, spec: AgentSpec) -> list[str]:
         python = spec.python or self._python
-        return [python, "-I", "-B", str(self._agent), *spec.agent_arguments()]
+        return [python, "-I", "-B", str(self._agent), *spec.agent_arguments(), "--name", spec.name]
 
     def environment(self) -> dict[str, str]:
         found = {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"}
@@ -74,7 +77,18 @@ class LocalRuntime:
         return found
 
     def kill(self, name: str) -> None:
-        """Nothing outlives the agent's process: its children end with it."""
+        """The agent's children end with it, but its directory stays when it was killed."""
+        box = Path(self.environment().get("TMPDIR", "/tmp"), f"hpc_runner-{name}")  # noqa: S108
+        deadline = time.monotonic() + KILL_S
+        while True:
+            try:
+                remove_tree(str(box))
+            except FileNotFoundError:
+                return
+            except OSError as error:  # something that is being killed still writes there
+                if time.monotonic() > deadline:
+                    raise RuntimeFailure(f"{box} can't be removed: {error.strerror}") from error
+                time.sleep(0.01)
 
 
 def base_interpreter() -> str:

@@ -29,7 +29,7 @@ def subject(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> Iter
     book = pytestconfig.stash[BOOK]
     name = request.param
     try:
-        with opened(name) as found:
+        with opened(SUBJECTS[name]) as found:
             book.subjects[name] = found.reason
             yield found
             book.subjects[name] = f"{found.reason}; isolation {found.level}"

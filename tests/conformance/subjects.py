@@ -48,7 +48,7 @@ class Subject:
     scratch: Path
     """A directory that the subject's user can read."""
     left: Callable[[str], list[str]]
-    """The containers of this name that the runtime still knows."""
+    """What the runtime still has of this name: containers, or directories of the host."""
     pid_of: Callable[[str], int]
     """The first process of the container of this name; 0 where there is none."""
     run_by: dict[str, str] | None
@@ -169,7 +169,7 @@ def local() -> Iterator[Subject]:
             lambda agent: LocalRuntime(agent=agent),
             AGENT,
             scratch,
-            left=lambda name: [],
+            left=lambda name: list(map(str, Path(tempfile.gettempdir()).glob(f"*{name}*"))),
             pid_of=agent_pid,
             run_by={},
         )
@@ -357,9 +357,9 @@ class Book:
 
 
 @contextlib.contextmanager
-def opened(name: str) -> Iterator[Subject]:
-    """The subject of this name with its image in it.  Raises ``Unavailable``."""
-    with SUBJECTS[name]() as subject:
+def opened(opener: Opener) -> Iterator[Subject]:
+    """The subject with its image in it.  Raises ``Unavailable``."""
+    with opener() as subject:
         runtime = subject.runtime
         found = runtime.available()
         if not found.ok:
