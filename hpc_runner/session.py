@@ -9,6 +9,7 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -16,10 +17,12 @@ from typing import TYPE_CHECKING
 
 from hpc_runner.config import RunConfig
 from hpc_runner.errors import ConfigError, CorpusError, StorageError
+from hpc_runner.pipeline.cost import EXECUTION_S
 from hpc_runner.rundir import RunDir
 from hpc_runner.runinfo import EnvironmentInfo, RunInfo, read_info
 
 if TYPE_CHECKING:
+    from hpc_runner.pipeline.profiles import Profile
     from hpc_runner.pipeline.status import Snapshot
 
 __all__ = [
@@ -33,9 +36,6 @@ __all__ = [
 ]
 
 EXAMPLE = "example"
-EXECUTION_S = 0.012
-"""Seconds that an execution takes in the plan's estimate: HumanEval's on one core of 2026."""
-
 _HOW = {"workers", "corpus", "cache"}
 """Options that may differ between two commands on one run: the corpus is compared by content."""
 
@@ -60,15 +60,15 @@ def default_out(corpus: Path) -> Path:
     return Path("runs") / f"{stem}-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
 
 
-def prepare(run: RunDir, config: RunConfig) -> RunInfo:
-    """Plan the run, or find that it is planned just so.
+def prepare(run: RunDir, config: RunConfig, profile: Profile | None = None) -> RunInfo:
+    """Plan the run, or find that it is planned just so; the profile may be another one.
 
     Raises ``ConfigError`` when it was planned otherwise, and what ``plan`` raises.
     """
     from hpc_runner.pipeline.plan import corpus_digest, plan
 
     if not run.info.exists():
-        info = plan(run, config, progress=_say)
+        info = plan(run, config, progress=_say, profile=profile)
         _say(
             f"{_counts(info)}, {info.runtime} runtime ({info.runtime_reason}), "
             f"{', '.join(item.name for item in info.environments)} → {run.root}"
@@ -84,6 +84,10 @@ def prepare(run: RunDir, config: RunConfig) -> RunInfo:
             f"Give another --out, or go on with it by `hpc-runner resume {run.root}`"
         )
     _say(f"Going on with {run.root}")
+    if profile is not None:
+        from hpc_runner import cluster
+
+        cluster.adopt(run, profile)
     return info
 
 
@@ -100,16 +104,26 @@ def differences(info: RunInfo, config: RunConfig, digest: str) -> list[str]:
     return found
 
 
-def show_plan(config: RunConfig) -> None:
+def show_plan(run: RunDir, config: RunConfig, profile: Profile | None = None) -> None:
     """Print what ``run`` would do.  Nothing is left behind, and nothing is built or run."""
     from hpc_runner.pipeline.plan import plan
 
     with tempfile.TemporaryDirectory(prefix="hpc-runner-") as scratch:
-        info = plan(RunDir(Path(scratch) / "run"), config, progress=_say, make_image=False)
-    print(render_plan(info))
+        planned = RunDir(Path(scratch) / "run")
+        info = plan(planned, config, progress=_say, make_image=False, profile=profile)
+    if profile is None:
+        print(render_plan(info))
+        return
+    from hpc_runner import cluster
+
+    known = cluster.largest_array()
+    rows = cluster.plan_rows(info.shards, info.executions_at_most, profile, *known)
+    print(render_plan(info, rows))
+    print(f"\nThe job script of the first array:\n\n{cluster.first_script(run, info, profile)}")
 
 
-def render_plan(info: RunInfo) -> str:
+def render_plan(info: RunInfo, more: Mapping[str, str] | None = None) -> str:
+    """A line for each thing to know; ``more`` are a cluster's, instead of this machine's."""
     config = info.config
     at_once = config.workers * config.slots
     executions = info.executions_at_most
@@ -133,19 +147,26 @@ def render_plan(info: RunInfo) -> str:
         "runtime": f"{info.runtime} ({info.runtime_reason})",
         "environments": "\n               ".join(map(_environment, info.environments)),
         "warnings": "\n               ".join(info.warnings) or "none",
-        "expected time": f"{_duration(executions * EXECUTION_S / at_once)}, if an execution takes "
-        f"{EXECUTION_S * 1000:.0f} ms as HumanEval's do and each of the {at_once} has a core",
     }
+    if more is not None:
+        rows.update(more)
+    else:
+        rows["expected time"] = (
+            f"{_duration(executions * EXECUTION_S / at_once)}, if an execution takes "
+            f"{EXECUTION_S * 1000:.0f} ms as HumanEval's do and each of the {at_once} has a core"
+        )
     return "\n".join(f"{name:<14} {value}" for name, value in rows.items())
 
 
-def run_to_end(run: RunDir, workers: int, *, quiet: bool) -> bool:
-    """See a planned run through with workers on this machine, and print its summary.
+def run_to_end(run: RunDir, workers: int, *, quiet: bool, here: bool = False) -> bool:
+    """See a planned run through, on its cluster or with workers on this machine (``here``: even
+    if it has a cluster), and print its summary.
 
     False when it was stopped before; then how to go on is printed.
     """
     from contextlib import nullcontext
 
+    from hpc_runner.cluster import slurm_scheduler
     from hpc_runner.pipeline.coordinator import Phase, State
     from hpc_runner.pipeline.coordinator import run_to_end as coordinate
     from hpc_runner.pipeline.local_scheduler import LocalScheduler
@@ -153,6 +174,7 @@ def run_to_end(run: RunDir, workers: int, *, quiet: bool) -> bool:
     from hpc_runner.report.progress import Progress
     from hpc_runner.report.progress import Snapshot as Shown
 
+    scheduler = (None if here else slurm_scheduler(run)) or LocalScheduler(workers)
     watch = Watch(run)
     began = time.monotonic()
     with nullcontext() if quiet else Progress() as progress:
@@ -165,7 +187,7 @@ def run_to_end(run: RunDir, workers: int, *, quiet: bool) -> bool:
                     Shown(seen.done, seen.executions, seen.verdicts, seen.in_flight, elapsed_s)
                 )
 
-        state = coordinate(run, LocalScheduler(workers), on_change=show, say=_say)
+        state = coordinate(run, scheduler, on_change=show, say=_say)
     if state.phase is not Phase.DONE:
         _say(f"Stopped. To go on: hpc-runner resume {run.root}")
         return False

@@ -40,6 +40,19 @@ def shared_data() -> Callable[[str], Path]:
     return find
 
 
+@pytest.fixture
+def golden(checkout: Path) -> Callable[[str, str], None]:
+    """Compares with a file of tests/golden; UPDATE_GOLDEN=1 writes it anew."""
+
+    def compare(name: str, text: str) -> None:
+        path = checkout / "tests" / "golden" / name
+        if os.environ.get("UPDATE_GOLDEN") == "1":
+            path.write_text(text)
+        assert text == path.read_text()
+
+    return compare
+
+
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Four nodes of 8 CPUs and 4,000 MB; partitions main, lo, hi; no accounting."""

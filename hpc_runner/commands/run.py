@@ -15,6 +15,12 @@ from hpc_runner.commands.cache_options import (
     NoDedup,
     cache_values,
 )
+from hpc_runner.commands.cluster_options import (
+    ClusterOption,
+    ProfileOption,
+    SlurmOption,
+    chosen_profile,
+)
 from hpc_runner.commands.options import (
     JUDGING,
     SANDBOX,
@@ -45,6 +51,7 @@ from hpc_runner.errors import ConfigError
 
 if TYPE_CHECKING:
     from hpc_runner.config import RunConfig
+    from hpc_runner.pipeline.profiles import Profile
     from hpc_runner.rundir import RunDir
 
 __all__ = ["RESUME_EPILOG", "RUN_EPILOG", "resume", "run"]
@@ -72,15 +79,21 @@ class Asked:
     paths: tuple[Path, ...]
     values: dict[str, Any]
 
-    def config(self) -> RunConfig:
-        """With this machine's values for what wasn't given.  Raises ``ConfigError``."""
+    def config(self, profile: Profile | None = None) -> RunConfig:
+        """With the profile's or this machine's values for what wasn't given.  Raises
+        ``ConfigError``."""
         from hpc_runner.config import RunConfig
         from hpc_runner.model import Limits
         from hpc_runner.pipeline.host import fitting
 
-        if self.values["workers"] is not None:
-            return RunConfig.parse(self.values)
-        config = RunConfig.parse({**self.values, "workers": 1})
+        ours: dict[str, object] = {"slots": 1, "runtime": "auto"}
+        if profile is not None:
+            ours |= {"workers": profile.array_parallelism, "slots": profile.cpus_per_task}
+            ours["runtime"] = profile.runtime or "auto"
+        given = {name: value for name, value in self.values.items() if value is not None}
+        config = RunConfig.parse({**ours, **given})
+        if profile is not None or "workers" in given:
+            return config
         at_once = fitting(config.limits.apply(Limits())).slots
         return config.model_copy(update={"workers": max(1, at_once // config.slots)})
 
@@ -153,13 +166,14 @@ def planning(
         int, typer.Option(help="Draws other perturbations.", rich_help_panel=JUDGING)
     ] = 0,
     runtime: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="What runs the sandbox: local, docker, podman, sarus, apptainer, or auto.",
             autocompletion=runtimes,
+            show_default="auto",
             rich_help_panel=SANDBOX,
         ),
-    ] = "auto",
+    ] = None,
     isolation: Annotated[
         str,
         typer.Option(
@@ -233,13 +247,18 @@ def planning(
         int | None,
         typer.Option(
             help="Worker processes.",
-            show_default="as many as fit on our cores and in our memory",
+            show_default="as many as fit; on a cluster, its profile's",
             rich_help_panel=WORK,
         ),
     ] = None,
     slots: Annotated[
-        int, typer.Option(help="Executions at a time in each worker.", rich_help_panel=WORK)
-    ] = 1,
+        int | None,
+        typer.Option(
+            help="Executions at a time in each worker.",
+            show_default="1; on a cluster, the CPUs of an array task",
+            rich_help_panel=WORK,
+        ),
+    ] = None,
 ) -> Asked:
     """What is to be run, and how."""
     from hpc_runner import session
@@ -282,6 +301,9 @@ def run(
         Path | None,
         typer.Option(help="The run's directory.", show_default="runs/CORPUS-DATE-TIME"),
     ] = None,
+    cluster: ClusterOption = None,
+    profile: ProfileOption = None,
+    slurm: SlurmOption = None,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -294,13 +316,30 @@ def run(
     from hpc_runner import session
     from hpc_runner.rundir import RunDir
 
-    config = asked.config()
-    if dry_run:
-        session.show_plan(config)
-        return
+    site = chosen_profile(cluster, profile, slurm)
+    config = asked.config(site)
+    if site is not None:
+        site = on_site(site, config)
     target = RunDir((out or session.default_out(asked.paths[0])).absolute())
-    session.prepare(target, config)
+    if dry_run:
+        session.show_plan(target, config, site)
+        return
+    session.prepare(target, config, site)
     _finish(target, config.workers, quiet=quiet)
+
+
+def on_site(profile: Profile, config: RunConfig) -> Profile:
+    """The profile with what the command line wants otherwise; this process is ready for it."""
+    from hpc_runner.cluster import enter
+
+    enter(profile)
+    return profile.model_copy(
+        update={
+            "cpus_per_task": config.slots,
+            "array_parallelism": config.workers,
+            "runtime": config.runtime,
+        }
+    )
 
 
 def resume(
@@ -308,20 +347,29 @@ def resume(
     workers: Annotated[
         int | None, typer.Option(help="Worker processes.", show_default="as planned")
     ] = None,
+    cluster: ClusterOption = None,
+    profile: ProfileOption = None,
+    slurm: SlurmOption = None,
     quiet: QuietOption = False,
 ) -> None:
     """Go on with a run."""
+    from hpc_runner.cluster import adopt
+    from hpc_runner.machine import cores
     from hpc_runner.runinfo import read_info
 
     target = open_run(run)
     planned = read_info(target).config.workers
     if workers is not None and workers < 1:
         raise ConfigError(f"--workers: at least 1 (found {workers})")
-    _finish(target, workers or planned, quiet=quiet)
+    site = chosen_profile(cluster, profile, slurm)
+    if site is not None:
+        adopt(target, site)
+    here = cluster == "local" and target.profile.exists()
+    _finish(target, workers or (cores().usable if here else planned), quiet=quiet, here=here)
 
 
-def _finish(run: RunDir, workers: int, *, quiet: bool) -> None:
+def _finish(run: RunDir, workers: int, *, quiet: bool, here: bool = False) -> None:
     from hpc_runner import session
 
-    if not session.run_to_end(run, workers, quiet=quiet):
+    if not session.run_to_end(run, workers, quiet=quiet, here=here):
         raise typer.Exit(STOPPED)

@@ -26,6 +26,7 @@ from hpc_runner.errors import ConfigError, CorpusError, RowError, RunError, Stor
 from hpc_runner.pipeline.cached import answer, key_maker, open_cache, without_cache
 from hpc_runner.pipeline.lock import CoordinatorLock
 from hpc_runner.pipeline.precheck import Precheck
+from hpc_runner.pipeline.profile_files import write_profile
 from hpc_runner.pipeline.spool import Read, Spool, gather
 from hpc_runner.results.candidates import CandidateWriter
 from hpc_runner.results.query import connect
@@ -39,6 +40,8 @@ from hpc_runner.sandbox.selfcheck import check_agent
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
+
+    from hpc_runner.pipeline.profiles import Profile
 
 __all__ = ["Counts", "Programs", "corpus_digest", "lay_out", "plan", "shard_size"]
 
@@ -90,8 +93,10 @@ def plan(
     progress: Callable[[str], None],
     make_image: bool = True,
     corpus: Programs | None = None,
+    profile: Profile | None = None,
 ) -> RunInfo:
-    """Write everything that a run needs to start, ``run.json`` last.
+    """Write everything that a run needs to start, ``run.json`` last, and its ``profile`` if it
+    is on a cluster.
 
     ``corpus``: what is read instead of the files that ``config`` names.  What a killed
     plan left is replaced.  With ``make_image=False`` images that are missing aren't built,
@@ -137,6 +142,8 @@ def plan(
             host=platform.node(),
             warnings=tuple(precheck.warnings),
         )
+        if profile is not None:
+            write_profile(run, profile)
         shutil.rmtree(run.planning)
         write_info(run, info)
     return info
@@ -268,7 +275,7 @@ def _room(run: RunDir) -> Iterator[None]:
 def _refuse_foreign(run: RunDir) -> None:
     if not run.root.is_dir():
         raise RunError(f"{run.root} is a file; --out takes a directory")
-    ours = {run.lock, *_leftovers(run)}
+    ours = {run.lock, run.profile, *_leftovers(run)}
     foreign = sorted(path.name for path in run.root.iterdir() if path not in ours)
     if foreign:
         raise RunError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,19 +14,6 @@ from made_plans import Drive
 from hpc_runner.rundir import RunDir
 
 HERE = Path(__file__).parent
-
-
-@pytest.fixture
-def golden(checkout: Path) -> Callable[[str, str], None]:
-    """Compares with a file of tests/golden; UPDATE_GOLDEN=1 writes it anew."""
-
-    def compare(name: str, text: str) -> None:
-        path = checkout / "tests" / "golden" / name
-        if os.environ.get("UPDATE_GOLDEN") == "1":
-            path.write_text(text)
-        assert text == path.read_text()
-
-    return compare
 
 
 @pytest.fixture

@@ -1,0 +1,57 @@
+"""What the commands do for a run on a cluster, without one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hpc_runner import cluster
+from hpc_runner.commands.cluster_options import chosen_profile
+from hpc_runner.commands.run import Asked, on_site
+from hpc_runner.errors import ConfigError
+from hpc_runner.pipeline.profile_files import load_profile
+from hpc_runner.pipeline.profiles import Profile
+
+
+def test_what_a_dry_run_tells(golden: Callable[[str, str], None]) -> None:
+    profile = load_profile(
+        None,
+        ["partition=normal", "account=p42", "memory=16G", "cpus_per_task=8", "time=00:30:00"],
+    )
+    rows = cluster.plan_rows(2500, 10_000_000, profile, largest=1001)
+    one = cluster.plan_rows(1, 300, Profile(), remark="Slurm isn't here")
+    told = "\n".join(f"{name:<14} {value}" for each in (rows, one) for name, value in each.items())
+    golden("cluster_plan.txt", told + "\n")
+
+
+def test_options_of_a_cluster_are_for_clusters(tmp_path: Path) -> None:
+    assert chosen_profile(None, None, None) is None
+    assert chosen_profile("local", None, []) is None
+    assert chosen_profile("slurm", None, ["time=5"]) == Profile(time=5)
+    with pytest.raises(ConfigError, match="--profile is for clusters: give --cluster slurm"):
+        chosen_profile(None, tmp_path / "x.toml", None)
+    with pytest.raises(ConfigError, match="--slurm is for clusters"):
+        chosen_profile("local", None, ["time=5"])
+    with pytest.raises(ConfigError, match=r"--cluster: one of local, slurm \(found 'pbs'\)"):
+        chosen_profile("pbs", None, None)
+
+
+def test_the_command_line_wins_over_the_profile(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HPC_RUNNER_SARUS", raising=False)
+    profile = load_profile(
+        None, ["cpus_per_task=8", "array_parallelism=9", "runtime=sarus", "sarus.program=/s"]
+    )
+    nothing = {"corpus": ("/c",), "workers": None, "slots": None, "runtime": None}
+    config = Asked((), nothing).config(profile)
+    assert (config.workers, config.slots, config.runtime) == (9, 8, "sarus")
+    assert on_site(profile, config) == profile
+    assert os.environ["HPC_RUNNER_SARUS"] == "/s"
+    monkeypatch.delenv("HPC_RUNNER_SARUS")
+
+    told = Asked((), {**nothing, "workers": 2, "slots": 3, "runtime": "local"}).config(profile)
+    assert (told.workers, told.slots, told.runtime) == (2, 3, "local")
+    site = on_site(profile, told)
+    assert (site.array_parallelism, site.cpus_per_task, site.runtime) == (2, 3, "local")
