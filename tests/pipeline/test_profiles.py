@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,14 @@ from hypothesis import strategies as st
 
 from hpc_runner.errors import ConfigError, RunError
 from hpc_runner.pipeline.profile_files import load_profile, read_profile, write_profile
-from hpc_runner.pipeline.profiles import Profile, megabytes, minutes, slurm_time
+from hpc_runner.pipeline.profiles import (
+    CoordinatorJob,
+    Profile,
+    SarusOptions,
+    megabytes,
+    minutes,
+    slurm_time,
+)
 from hpc_runner.rundir import RunDir
 
 Written = Callable[[str], Path]
@@ -77,6 +85,20 @@ def test_the_profiles_of_the_project_are_right(
     assert (cscs.runtime, cscs.cpus_per_task, cscs.memory) == ("sarus", 36, None)
     assert cscs.variables() == {"HPC_RUNNER_IMAGES": "/scratch/me/hpc_runner/images"}
     assert (generic.time, generic.memory, generic.coordinator.time) == (60, 4096, 120)
+
+
+def test_every_key_is_explained(checkout: Path) -> None:
+    text = (checkout / "docs" / "slurm.md").read_text()
+    table = text[text.index("| key |") : text.index("## What a run may cost")]
+    cells = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    told: list[str] = re.findall(r"`([a-z_.]+)`", " ".join(cells))
+    for at, key in enumerate(told):
+        if key.startswith("."):  # the table of the one before it
+            told[at] = told[at - 1].partition(".")[0] + key
+    tables = {"sarus": SarusOptions, "coordinator": CoordinatorJob}
+    wanted = set(Profile.model_fields) - set(tables)
+    wanted |= {f"{name}.{key}" for name, model in tables.items() for key in model.model_fields}
+    assert set(told) == wanted
 
 
 def test_examples_in_comments_can_be_used(checkout: Path, written: Written) -> None:
