@@ -4,6 +4,9 @@ RUN/
   run.json                     what was asked (RunConfig), who made it, digests;
                                written last: its existence says that the plan is complete
   profile.json                 the site profile, for a run on a cluster
+  chain.json                   of a run whose coordinator is a chain of jobs: what it needs to know
+  coordinator.sh               the script of these jobs
+  coordinator.log              what they print
   planning/                    the planner's scratch space, gone when the plan is complete
   samples.parquet              one row per program of the corpus
   rejected.parquet             rows of the corpus that could not be used
@@ -47,6 +50,18 @@ class RunDir:
     @property
     def profile(self) -> Path:
         return self.root / "profile.json"
+
+    @property
+    def chain(self) -> Path:
+        return self.root / "chain.json"
+
+    @property
+    def coordinator_script(self) -> Path:
+        return self.root / "coordinator.sh"
+
+    @property
+    def coordinator_log(self) -> Path:
+        return self.root / "coordinator.log"
 
     @property
     def planning(self) -> Path:

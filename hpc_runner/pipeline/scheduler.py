@@ -29,6 +29,7 @@ __all__ = [
     "Cause",
     "Scheduler",
     "cause_of_exit",
+    "package_environment",
     "worker_environment",
 ]
 
@@ -137,8 +138,14 @@ def cause_of_exit(code: int) -> tuple[Cause, str]:
 def worker_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """``environ`` without anything that looks like a secret, and such that a checkout
     that isn't installed is found."""
-    kept = {name: value for name, value in environ.items() if not _SECRET.search(name)}
+    return {k: v for k, v in package_environment(environ).items() if not _SECRET.search(k)}
+
+
+def package_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """``environ`` such that a checkout that isn't installed is found."""
     home = Path(hpc_runner.__file__).parents[1]
-    if home.name not in ("site-packages", "dist-packages"):
-        kept["PYTHONPATH"] = os.pathsep.join(filter(None, [str(home), kept.get("PYTHONPATH")]))
-    return kept
+    if home.name in ("site-packages", "dist-packages"):
+        return dict(environ)
+    others = [path for path in environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    first = [str(home), *(path for path in others if path != str(home))]
+    return {**environ, "PYTHONPATH": os.pathsep.join(first)}

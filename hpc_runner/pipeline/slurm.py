@@ -173,10 +173,12 @@ class Slurm:
             raise
         return found[0] if found else None
 
-    def submit(self, script: Path, arguments: Sequence[str], options: Sequence[str]) -> int:
-        """``sbatch`` a script; returns the job id."""
-        argv = ["sbatch", "--parsable", *options, str(script), *arguments]
-        answer = self.run(argv, environment=clean_environment(os.environ, options))
+    def submit(
+        self, script: Path, options: Sequence[str], environment: Mapping[str, str]
+    ) -> int:
+        """``sbatch`` a script, the job starting with ``environment``; returns the job id."""
+        environ = clean_environment(environment, options)
+        answer = self.run(["sbatch", "--parsable", *options, str(script)], environment=environ)
         found = re.match(r"(\d+)(;\S+)?\s*$", answer)
         if found is None:
             raise SchedulerError(f"sbatch answered {answer!r} where a job id was expected")
@@ -192,9 +194,10 @@ class Slurm:
         """Have Slurm end a job and start it again, under the same id."""
         self.run(["scontrol", "requeue", job_id])
 
-    def depend(self, job_id: int, dependency: str) -> None:
-        """Replace what a pending job waits for."""
-        self.run(["scontrol", "update", f"JobId={job_id}", f"Dependency={dependency}"])
+    def update(self, job_id: int, **values: str) -> None:
+        """Change a pending job: ``Dependency="afterany:1"``, ``StartTime="now+60"``."""
+        told = [f"{name}={value}" for name, value in values.items()]
+        self.run(["scontrol", "update", f"JobId={job_id}", *told])
 
     def _tolerant(self, argv: Sequence[str]) -> None:
         try:
