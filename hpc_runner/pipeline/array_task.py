@@ -25,8 +25,11 @@ from typing import NoReturn
 
 from hpc_runner.errors import HpcRunnerError
 from hpc_runner.pipeline.arrays import Array, ending_path, read_array, signal_delay_s, spread_s
+from hpc_runner.pipeline.chain import Chain
+from hpc_runner.pipeline.profile_files import read_profile
 from hpc_runner.pipeline.scheduler import EXIT_STOPPED, EXIT_TIME_UP, worker_environment
 from hpc_runner.pipeline.slurm import Slurm
+from hpc_runner.results.candidates import shard_count
 from hpc_runner.results.files import write_json
 from hpc_runner.rundir import RunDir
 
@@ -65,6 +68,7 @@ def main(root: str, wave: int, number: int) -> NoReturn:
         code = _go_on_later(run, array, before, began, shard)
     if code != 0:
         _tell(run, array, index, code)
+    _check_chain(run, wave, code)
     raise SystemExit(code)
 
 
@@ -118,6 +122,20 @@ def _go_on_later(run: RunDir, array: Array, before: Parts, began: float, shard: 
         return EXIT_STOPPED
     time.sleep(_END_S)
     return EXIT_STOPPED
+
+
+def _check_chain(run: RunDir, wave: int, code: int) -> None:
+    """Queue a coordinator where there should be one and is none: done by those array tasks
+    after which there may be no other to do it."""
+    if not run.chain.exists() or run.cancelled.exists() or run.summary.exists():
+        return
+    try:
+        left = shard_count(run.candidates(wave)) - len(run.finished_shards(wave))
+        profile = read_profile(run)
+        if profile is not None and (left <= 0 or code != 0):
+            Chain(run, profile, Slurm(deadline_s=_SLURM_S)).ensure()
+    except HpcRunnerError as error:
+        print(f"the chain of coordinators can't be checked: {error}", file=sys.stderr)
 
 
 def _parts(run: RunDir, wave: int, shard: int) -> Parts:

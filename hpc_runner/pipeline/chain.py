@@ -1,10 +1,10 @@
 """A coordinator that is a chain of Slurm jobs: no process stays on the login node.
 
-Each of these jobs queues its successor before it does anything else.  They all have one name,
-and each waits for those before it (``singleton``), so that there is one at a time, a job that
-dies is followed at once, and one that Slurm starts again finds its successor queued and queues
-no other.  When a coordinator has nothing to do but wait, it makes its successor wait for the
-arrays (``afterany``) and ends.
+Each of these jobs sees to it, before it does anything else, that two more are queued.  They all
+have one name, and each waits for those before it (``singleton``), so that there is one at a time,
+a job that dies is followed at once, even if it dies while it starts, and one that Slurm starts
+again queues no others.  When a coordinator has nothing to do but wait, it makes its successor
+wait for the arrays (``afterany``) and ends.
 
 What breaks such a chain (an administrator, a limit on jobs) is found by the array tasks that end
 last, and by ``hpc-runner resume``: they queue a coordinator where none is.
@@ -41,6 +41,8 @@ __all__ = [
 
 WARNING_S = 120
 """How long before its time limit a coordinator is told to leave the rest to its successor."""
+DEPTH = 2
+"""Coordinators that are queued behind the one that runs."""
 _OVER = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL", "DEADLINE")
 
 
@@ -73,15 +75,15 @@ class Chain:
         return sorted(found, key=lambda job: job.array)
 
     def ensure(self, *, besides: int | None = None) -> int:
-        """The id of a coordinator that comes after the job ``besides``: one that is queued, or
-        a new one.
+        """The id of the coordinator that comes after the job ``besides``, or of the first.
 
-        Two processes that do this at a time may queue two; they run one after the other.
+        There are ``DEPTH`` of them when this returns.  Two processes that do this at a time may
+        queue more; they run one after the other, and the last ones find nothing to do.
         """
-        for job in self.jobs():
-            if job.array != besides:
-                return job.array
-        return self._submit()
+        queued = [job.array for job in self.jobs() if job.array != besides]
+        while len(queued) < DEPTH:
+            queued.append(self._submit())
+        return queued[0]
 
     def wait_for(self, coordinator: int, arrays: Iterable[int]) -> None:
         """A coordinator that is queued doesn't start before these arrays have ended."""
@@ -144,7 +146,9 @@ def coordinator_options(run: RunDir, profile: Profile) -> list[str]:
 def coordinator_script(run: RunDir, profile: Profile) -> str:
     python = profile.python or f"{shlex.quote(sys.executable)} -P"
     # exec: so that signals reach the coordinator, and not a shell that holds them back.
-    command = f"exec {python} -u -m hpc_runner.pipeline.coordinator_job {shlex.quote(str(run.root))}"
+    command = (
+        f"exec {python} -u -m hpc_runner.pipeline.coordinator_job {shlex.quote(str(run.root))}"
+    )
     return "\n".join(["#!/bin/bash", *setup_lines(profile), command, ""])
 
 
@@ -162,4 +166,6 @@ def read_record(run: RunDir) -> Record | None:
     except OSError as error:
         raise StorageError(f"can't read {run.chain}: {error.strerror}") from error
     except (ValueError, TypeError) as error:
-        raise RunError(f"{run.chain} can't be read by this version of hpc-runner: {error}") from error
+        raise RunError(
+            f"{run.chain} can't be read by this version of hpc-runner: {error}"
+        ) from error

@@ -43,7 +43,9 @@ if TYPE_CHECKING:
 
     from hpc_runner.pipeline.profiles import Profile
 
-__all__ = ["Counts", "Programs", "corpus_digest", "lay_out", "plan", "shard_size"]
+__all__ = [
+    "Counts", "Programs", "corpus_digest", "lay_out", "plan", "refuse_foreign", "shard_size",
+]  # fmt: skip
 
 MOST_PER_SHARD = 2000
 """Candidates: what a worker may have to repeat or hold stays small."""
@@ -254,7 +256,7 @@ def _room(run: RunDir) -> Iterator[None]:
     """The directory, ours alone and empty, for the length of a plan; as it was when that fails."""
     new = not run.root.exists()
     if not new:
-        _refuse_foreign(run)
+        refuse_foreign(run)
     try:
         run.root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -272,10 +274,12 @@ def _room(run: RunDir) -> Iterator[None]:
             raise
 
 
-def _refuse_foreign(run: RunDir) -> None:
+def refuse_foreign(run: RunDir) -> None:
+    """Raises ``RunError`` for a directory that holds what no plan and no submission leaves."""
     if not run.root.is_dir():
         raise RunError(f"{run.root} is a file; --out takes a directory")
-    ours = {run.lock, run.profile, *_leftovers(run)}
+    submitted = (run.profile, run.chain, run.coordinator_script, run.coordinator_log)
+    ours = {run.lock, run.cancelled, *submitted, *_leftovers(run)}
     foreign = sorted(path.name for path in run.root.iterdir() if path not in ours)
     if foreign:
         raise RunError(

@@ -173,9 +173,7 @@ class Slurm:
             raise
         return found[0] if found else None
 
-    def submit(
-        self, script: Path, options: Sequence[str], environment: Mapping[str, str]
-    ) -> int:
+    def submit(self, script: Path, options: Sequence[str], environment: Mapping[str, str]) -> int:
         """``sbatch`` a script, the job starting with ``environment``; returns the job id."""
         environ = clean_environment(environment, options)
         answer = self.run(["sbatch", "--parsable", *options, str(script)], environment=environ)

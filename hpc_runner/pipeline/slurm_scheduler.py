@@ -142,6 +142,12 @@ class SlurmScheduler:
         self._look()
         return sum(len(watch.needed(self._finished[key[0]])) for key, watch in self._open().items())
 
+    def arrays(self) -> list[int] | None:
+        """Job ids of the arrays that haven't ended; None while one's isn't known."""
+        ids = [watch.array.job_id for watch in self._open().values() if not watch.over]
+        known = [job_id for job_id in ids if job_id is not None]
+        return known if len(known) == len(ids) else None
+
     # -- submitting
 
     def _hand_over(self, array: Array) -> bool:

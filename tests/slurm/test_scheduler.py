@@ -6,11 +6,10 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
-import pytest
 from clusters import Cluster
 
 import hpc_runner
@@ -30,36 +29,11 @@ EXAMPLES = Path(hpc_runner.__file__).parent / "examples"
 EXPECTED = json.loads((EXAMPLES / "expected.json").read_text())
 
 
-@pytest.fixture
-def here(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
-    """The cluster, for this process; what a test leaves in the queue is cancelled."""
-    monkeypatch.setenv("SLURM_CONF", cluster.environment["SLURM_CONF"])
-    monkeypatch.setenv("TEST_API_KEY", "hush")
-    yield cluster
-    cluster.run("scancel", "--user=root")
-    cluster.wait_for(lambda: not cluster.run("squeue", "-h"))
-
-
 def planned(tmp_path: Path, corpus: Path, shard_size: int = 6, **options: object) -> RunDir:
     run = RunDir(tmp_path / "run")
     values = {"corpus": (str(corpus),), "runtime": "local", "slots": 2, "shard_size": shard_size}
     plan(run, RunConfig.parse({**values, **options}), progress=lambda _: None)
     return run
-
-
-def slow_corpus(tmp_path: Path, candidates: int, seconds: float) -> Path:
-    """Programs that are right and take their time."""
-    path = tmp_path / "slow.jsonl"
-    rows = [
-        {
-            "task_id": f"slow/{n}",
-            "code": f"import time\ntime.sleep({seconds})\nprint({n})",
-            "tests": {"kind": "stdio", "cases": [{"stdin": "", "stdout": f"{n}\n"}]},
-        }
-        for n in range(candidates)
-    ]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
 
 
 def scheduler(run: RunDir, **values: object) -> SlurmScheduler:
@@ -140,8 +114,10 @@ def test_more_shards_than_an_array_may_have(here: Cluster, tmp_path: Path) -> No
     assert [read_array(run, *key).shards for key in run.arrays()] == [(0, 1, 2), (3,)]
 
 
-def test_a_cancelled_task_runs_again_and_keeps_what_it_had(here: Cluster, tmp_path: Path) -> None:
-    run = planned(tmp_path, slow_corpus(tmp_path, 6, 0.5), shard_size=6)
+def test_a_cancelled_task_runs_again_and_keeps_what_it_had(
+    here: Cluster, tmp_path: Path, slow_corpus: Callable[[int, float], Path]
+) -> None:
+    run = planned(tmp_path, slow_corpus(6, 0.5), shard_size=6)
     found = scheduler(run)
     killer = threading.Thread(target=cancel_when_halfway, args=(here, run))
     killer.start()
@@ -158,8 +134,10 @@ def cancel_when_halfway(cluster: Cluster, run: RunDir) -> None:
     cluster.run("scancel", f"{read_array(run, 0, 0).job_id}_0")
 
 
-def test_a_preempted_task_goes_on_under_the_same_id(here: Cluster, tmp_path: Path) -> None:
-    run = planned(tmp_path, slow_corpus(tmp_path, 8, 0.5), shard_size=8)
+def test_a_preempted_task_goes_on_under_the_same_id(
+    here: Cluster, tmp_path: Path, slow_corpus: Callable[[int, float], Path]
+) -> None:
+    run = planned(tmp_path, slow_corpus(8, 0.5), shard_size=8)
     found = scheduler(
         run, profile={"partition": "lo", "sbatch": ["--nodelist=n4"], "cpus_per_task": 8}
     )
@@ -173,8 +151,10 @@ def test_a_preempted_task_goes_on_under_the_same_id(here: Cluster, tmp_path: Pat
     assert len(rows(run)) == len(set(rows(run))) == 24
 
 
-def test_ctrl_c_leaves_nothing_in_the_queue(here: Cluster, tmp_path: Path) -> None:
-    run = planned(tmp_path, slow_corpus(tmp_path, 40, 0.5), shard_size=10)
+def test_ctrl_c_leaves_nothing_in_the_queue(
+    here: Cluster, tmp_path: Path, slow_corpus: Callable[[int, float], Path]
+) -> None:
+    run = planned(tmp_path, slow_corpus(40, 0.5), shard_size=10)
     found = scheduler(run, profile={"array_parallelism": 2})
 
     def stop(state: State) -> None:

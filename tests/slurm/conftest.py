@@ -1,0 +1,39 @@
+"""A cluster that this process uses, and corpora for it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from clusters import Cluster
+
+
+@pytest.fixture
+def here(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    """The cluster, for this process; what a test leaves in the queue is cancelled."""
+    monkeypatch.setenv("SLURM_CONF", cluster.environment["SLURM_CONF"])
+    yield cluster
+    cluster.run("scancel", "--user=root")
+    cluster.wait_for(lambda: not cluster.run("squeue", "-h"))
+
+
+@pytest.fixture
+def slow_corpus(tmp_path: Path) -> Callable[[int, float], Path]:
+    """So many programs that are right and take so many seconds."""
+
+    def write(candidates: int, seconds: float) -> Path:
+        path = tmp_path / "slow.jsonl"
+        rows = [
+            {
+                "task_id": f"slow/{n}",
+                "code": f"import time\ntime.sleep({seconds})\nprint({n})",
+                "tests": {"kind": "stdio", "cases": [{"stdin": "", "stdout": f"{n}\n"}]},
+            }
+            for n in range(candidates)
+        ]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return path
+
+    return write
