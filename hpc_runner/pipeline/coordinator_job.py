@@ -131,10 +131,10 @@ def coordinate(
             raise SchedulerError(f"{MOST_STARTS} coordinators have brought the run no further")
         if not run.info.exists():
             config = RunConfig.parse(record.config or {})
-            plan(run, config, progress=lambda line: print(line, flush=True))
-        with CoordinatorLock(run):
+            plan(run, config, progress=_say)
+        with CoordinatorLock(run, say=_say) as lock:
             scheduler = SlurmScheduler(run, profile, slurm=slurm)
-            arrays = _see_through(run, scheduler, opener, stop, tick_s)
+            arrays = _see_through(run, scheduler, lock, opener, stop, tick_s)
     except (RunError, SchedulerBusy, StorageError):
         chain.delay(successor, AGAIN_S)
         raise
@@ -156,6 +156,7 @@ def coordinate(
 def _see_through(
     run: RunDir,
     scheduler: SlurmScheduler,
+    lock: CoordinatorLock,
     opener: WaveOpener | None,
     stop: _Stop,
     tick_s: float,
@@ -163,11 +164,12 @@ def _see_through(
     """The arrays that are to be waited for; none at the end of the run, or when told to stop."""
     memory = Memory()
     while not stop.asked:
+        lock.check()
         state = step(run, scheduler, memory, opener)
         for line in state.news:
-            print(line, flush=True)
+            _say(line)
         if state.phase in (Phase.DONE, Phase.CANCELLED):
-            print(f"the run is {state.phase}", flush=True)
+            _say(f"the run is {state.phase}")
             break
         if state.phase is Phase.RUNNING:
             if arrays := _only_waiting(run, state, scheduler, memory):
@@ -189,6 +191,10 @@ def _only_waiting(
     if len(finished | in_flight) < state.shards or memory.wait_s(math.inf) < math.inf:
         return []
     return scheduler.arrays() or []
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
 
 
 def _records(run: RunDir) -> tuple[Record, Profile]:

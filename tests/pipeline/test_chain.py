@@ -53,5 +53,5 @@ def test_the_record_is_kept(tmp_path: Path) -> None:
     write_record(run, record)
     assert read_record(run) == record
     run.chain.write_text('{"other": 1}')
-    with pytest.raises(RunError, match="isn't this version's"):
+    with pytest.raises(RunError, match="can't be read by this version"):
         read_record(run)
