@@ -51,7 +51,7 @@ CALL_S = 20.0
 LOAD_S = 900.0
 CHECK_S = 120.0
 KILL_S = 30.0
-HANGUP_S = 0.5
+HANGUP_S = 0.25
 """For a container to end after SIGHUP, which is all that ``sarus kill`` sends."""
 KILLED_S = 5.0
 
@@ -157,9 +157,8 @@ class SarusRuntime:
         deadline = time.monotonic() + KILL_S
         while True:
             pid = self._pid(name)
-            if pid is not None:
-                self._end(name, pid)
-            elif not _being_started(name):
+            gone = not _being_started(name) if pid is None else self._end(name, pid)
+            if gone:
                 return
             if time.monotonic() > deadline:
                 raise RuntimeFailure(f"container {name!r} can't be ended in {KILL_S:.0f} s")
@@ -239,21 +238,23 @@ class SarusRuntime:
                 return int(row[1]) or None
         return None
 
-    def _end(self, name: str, pid: int) -> None:
-        """SIGHUP, and SIGKILL for what doesn't heed it."""
+    def _end(self, name: str, pid: int) -> bool:
+        """SIGHUP, and SIGKILL for what doesn't heed it; whether it was seen to end."""
         with _watched(pid) as gone:
             hung_up = self._call(["kill", name], CALL_S)
-            if hung_up.returncode == 0 and gone(HANGUP_S):
-                return
-            if self._pid(name) != pid:  # it has gone, and the number may be somebody else's
-                return
+            if hung_up.returncode == 0:
+                # It was still there after the watch began, so this is the process watched.
+                if gone(HANGUP_S):
+                    return True
+            elif self._pid(name) != pid:
+                return False
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
-                return
+                return True
             except PermissionError as error:
                 raise RuntimeFailure(f"container {name!r}: can't kill {pid}") from error
-            gone(KILLED_S)
+            return gone(KILLED_S)
 
 
 def named(image: Image) -> str:
