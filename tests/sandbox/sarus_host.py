@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pwd
 import shutil
 import subprocess
 import sys
@@ -128,9 +129,9 @@ def prepared(name: str = "py311") -> Iterator[SarusHost]:
 def archive_for_everyone(host: SarusHost) -> Path:
     """The image's archive where an ordinary user can read it."""
     assert host.image.archive is not None
-    copy = host.top / "cache" / "hpc_runner" / "images" / host.image.archive.name
+    copy = host.top / "images" / host.image.archive.name
     if not copy.exists():
-        copy.parent.mkdir(parents=True)
+        copy.parent.mkdir()
         try:
             os.link(host.image.archive, copy)
         except OSError:
@@ -143,6 +144,17 @@ def load(host: SarusHost) -> None:
     target = reference(host).removeprefix("load/library/")
     done = host.run("load", str(archive_for_everyone(host)), target)
     assert done.returncode == 0, done.stderr
+
+
+def share(host: SarusHost, other: SarusHost) -> None:
+    """Give an empty double the image: by links where it comes from a double, by loading if not."""
+    if not host.double:
+        other.runtime().load(host.image, print)
+        return
+    name = pwd.getpwuid(os.getuid()).pw_name
+    source, target = (each.top / "repositories" / name for each in (host, other))
+    target.mkdir()
+    subprocess.run(["cp", "-al", str(source / ".sarus"), str(target)], check=True)
 
 
 def reference(host: SarusHost) -> str:

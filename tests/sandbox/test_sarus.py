@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from agents import alive, until
-from sarus_host import SarusHost, configure, reference
+from sarus_host import SarusHost, configure, reference, share
 
 from hpc_runner.errors import ConfigError, ImageError, RuntimeFailure
 from hpc_runner.sandbox import calls
@@ -170,10 +170,11 @@ def test_another_content_under_the_image_s_name_is_found_out(
     sarus: SarusHost, empty_sarus: SarusHost
 ) -> None:
     """Sarus overwrites an image without a word and keeps no digest of it."""
+    share(sarus, empty_sarus)
     runtime = empty_sarus.runtime()
-    runtime.ensure_image("py311", print)
     target = reference(sarus)
     [python] = (empty_sarus.top / "repositories").glob("**/rootfs-*/usr/lib/python3.11/this.py")
+    python.unlink()  # it may be a link
     python.write_text("# another one\n")
     with pytest.raises(ImageError, match=f"this.py has another content; remove it.*rmi {target}"):
         runtime.ensure_image("py311", print)
@@ -187,14 +188,14 @@ def test_an_archive_that_can_not_be_loaded(tmp_path: Path, sarus: SarusHost) -> 
 
 
 def test_a_pulled_image_is_known_by_its_digest(
-    empty_sarus: SarusHost, monkeypatch: pytest.MonkeyPatch
+    sarus: SarusHost, empty_sarus: SarusHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     digest = "sha256:" + 64 * "a"
     name = f"reg.example/team/py@{digest}"
     runtime = empty_sarus.runtime(pulled={"py311": name})
     with pytest.raises(ImageError, match=f"pull it on a compute node: .*sarus pull {name}"):
         runtime.ensure_image("py311", print)
-    empty_sarus.runtime().ensure_image("py311", print)
+    share(sarus, empty_sarus)
     [file] = (empty_sarus.top / "repositories").glob("**/image.json")
     place = file.parents[4] / "reg.example" / "team" / "py" / digest.replace(":", "-")
     place.parent.mkdir(parents=True)
@@ -317,7 +318,7 @@ def test_a_container_that_is_still_being_made_is_ended(
     empty_sarus: SarusHost, sarus: SarusHost
 ) -> None:
     """``sarus kill`` says that it doesn't exist; it is asked for until it does or never will."""
-    empty_sarus.runtime().load(sarus.image, print)
+    share(sarus, empty_sarus)
     configure(empty_sarus, startDelay=1.0)
     wanted = spec(sarus)
     runtime = empty_sarus.runtime(agent=stand_in(sarus, STUCK))

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import sarus_host
 from agents import alive, until
-from sarus_host import SarusHost, as_plain_user, configure, inside, reference
+from sarus_host import SarusHost, as_plain_user, configure, inside, reference, share
 
 ROOT = os.getuid() == 0
 as_root = pytest.mark.skipif(not ROOT, reason="only root can start a program as another user")
@@ -229,10 +229,9 @@ def test_killing_what_is_not_there(any_sarus: SarusHost) -> None:
 def test_a_container_that_is_being_made_does_not_exist_yet(
     sarus: SarusHost, empty_sarus: SarusHost
 ) -> None:
-    assert sarus.image.archive is not None
-    assert empty_sarus.run("load", str(sarus.image.archive), "im").returncode == 0
+    share(sarus, empty_sarus)
     configure(empty_sarus, startDelay=1.0)
-    with empty_sarus.start("--name", "slow", "load/library/im", "sh", "-c", "echo; cat") as it:
+    with empty_sarus.start("--name", "slow", reference(sarus), "sh", "-c", "echo; cat") as it:
         done = empty_sarus.run("kill", "slow")
         assert done.returncode == 1 and "container does not exist" in done.stderr
         assert it.stdout is not None and it.stdout.readline()

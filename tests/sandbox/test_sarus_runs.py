@@ -107,11 +107,11 @@ def run_as_user(sarus_user: SarusHost, user_python: list[str], corpus: Path, *op
     home = sarus_user.top / "home-of-user"
     home.mkdir(exist_ok=True)
     os.chown(home, USER, USER)
-    archive_for_everyone(sarus_user)
     environment = {
         "PATH": "/usr/bin:/bin",
         "HOME": str(home),
-        "XDG_CACHE_HOME": str(sarus_user.top / "cache"),
+        "HPC_RUNNER_IMAGES": str(archive_for_everyone(sarus_user).parent),
+        "HPC_RUNNER_CACHE": "off",
         "HPC_RUNNER_SARUS": sarus_user.program,
     }
     out = home / f"run-{len(list(home.iterdir()))}"
