@@ -241,6 +241,8 @@ def _status_line(seen: Snapshot) -> str:
         f"{seen.run_id}: {seen.phase}, {seen.done:,} of {seen.executions:,} executions, "
         f"{seen.shards_finished:,} of {seen.shards:,} shards"
     )
+    if seen.wave:
+        line += f" of {seen.wave + 1} waves"
     if seen.coordinator:
         line += f", {seen.coordinator}"
     return f"{line}\n  {counts}" if counts else line

@@ -3,27 +3,40 @@
 from __future__ import annotations
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hpc_runner.errors import StorageError
 from hpc_runner.pipeline.lock import holder
-from hpc_runner.results.heartbeat import read_heartbeats
+from hpc_runner.results.candidates import shard_sizes
+from hpc_runner.results.files import write_json
+from hpc_runner.results.heartbeat import Heartbeat, read_heartbeats
+from hpc_runner.results.store import result_verdicts
 from hpc_runner.rundir import RunDir
 from hpc_runner.runinfo import read_info
 
 __all__ = ["Snapshot", "Watch"]
 
+WORTH_KEEPING = 200
+"""Results counted anew: then the count is kept on the disk for others."""
+READERS = 8
+RECENT_S = 60.0
+"""A worker that spoke so long ago still runs, where no coordinator need be alive: on a cluster."""
+
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One look at a run.  Executions that early stop made unnecessary count as done."""
+    """One look at a run, all waves together.  Executions that early stop made unnecessary
+    count as done."""
 
     run_id: str
     phase: str
     """running | voting | stopped | cancelled | done"""
+    wave: int
+    """The last one that has candidates."""
     executions: int
     done: int
     verdicts: dict[str, int]
@@ -36,67 +49,123 @@ class Snapshot:
 
 
 class Watch:
-    """Look at a run again and again; what is finished is read once.
+    """Look at a run again and again; what is finished is counted once.
 
     Raises ``RunError`` for a directory that is no run, ``StorageError``.
     """
 
-    def __init__(self, run: RunDir, wave: int = 0) -> None:
+    def __init__(self, run: RunDir) -> None:
         self._run = run
-        self._wave = wave
         self._info = read_info(run)
-        self._finished: dict[int, Counter[str]] = {}
-        self._planned = [rows * self._info.executions_per_candidate for rows in _shards(run, wave)]
+        self._waves: dict[int, _Wave] = {}
 
     def look(self) -> Snapshot:
-        for shard in self._run.finished_shards(self._wave) - self._finished.keys():
-            self._finished[shard] = _verdicts(self._run, self._wave, shard)
-        done = sum(self._planned[shard] for shard in self._finished)
-        verdicts: Counter[str] = sum(self._finished.values(), Counter())
-        coordinator = holder(self._run)
-        in_flight = 0
-        for heartbeat in read_heartbeats(self._run, self._wave):
-            if heartbeat.shard not in self._finished:
-                done += heartbeat.done
-                verdicts.update(heartbeat.verdicts)
-                in_flight += heartbeat.in_flight if coordinator is not None else 0
+        run, info = self._run, self._info
+        for wave in run.waves():
+            if wave not in self._waves:
+                self._waves[wave] = _Wave(run, wave, info.executions_per_candidate)
+        waves = list(self._waves.values())
+        verdicts: Counter[str] = Counter()
+        beats: list[Heartbeat] = []
+        for found in waves:
+            found.look()
+            beats += found.unfinished()
+            verdicts.update(found.verdicts)
+        for beat in beats:
+            verdicts.update(beat.verdicts)
+        coordinator = holder(run)
+        now = datetime.now(UTC)
+        alive = [
+            beat
+            for beat in beats
+            if coordinator is not None
+            or (run.profile.exists() and (now - beat.updated_at).total_seconds() < RECENT_S)
+        ]
         return Snapshot(
-            run_id=self._info.run_id,
-            phase=self._phase(coordinator is not None),
-            executions=sum(self._planned),
-            done=done,
+            run_id=info.run_id,
+            phase=self._phase(coordinator is not None or bool(alive)),
+            wave=max(self._waves),
+            executions=sum(found.executions for found in waves),
+            done=sum(found.done for found in waves) + sum(beat.done for beat in beats),
             verdicts=dict(verdicts.most_common()),
-            shards=self._info.shards,
-            shards_finished=len(self._finished),
-            in_flight=in_flight,
+            shards=sum(len(found.sizes) for found in waves),
+            shards_finished=sum(len(found.finished) for found in waves),
+            in_flight=sum(beat.in_flight for beat in alive),
             coordinator=None if coordinator is None else str(coordinator),
         )
 
-    def _phase(self, coordinated: bool) -> str:
+    def _phase(self, alive: bool) -> str:
         if self._run.summary.exists():
             return "done"
-        if coordinated:
-            return "voting" if len(self._finished) == self._info.shards else "running"
+        if alive:
+            complete = all(len(one.finished) == len(one.sizes) for one in self._waves.values())
+            return "voting" if complete else "running"
         return "cancelled" if self._run.cancelled.exists() else "stopped"
 
 
-def _shards(run: RunDir, wave: int) -> list[int]:
-    """Candidates in each shard."""
-    path = run.candidates(wave)
-    try:
-        with pq.ParquetFile(path) as file:
-            metadata = file.metadata
-            return [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
-    except (OSError, pa.ArrowException) as error:
-        raise StorageError(f"{path}: can't be read: {error}") from error
+class _Kept(BaseModel):
+    """``tally.json``: what was counted of some finished shards."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    shards: list[tuple[int, int]]
+    """Their numbers as ranges, [first, end)."""
+    verdicts: dict[str, int]
 
 
-def _verdicts(run: RunDir, wave: int, shard: int) -> Counter[str]:
-    path = run.result(wave, shard)
-    try:
-        column = pq.read_table(path, columns=["verdict"])["verdict"]
-    except (OSError, pa.ArrowException) as error:
-        raise StorageError(
-            f"{path}: can't be read: {error}. Remove it and resume the run: its shard runs again"
-        ) from error
-    return Counter(str(verdict) for verdict in column.to_pylist())
+class _Wave:
+    """What is known of a wave's finished shards."""
+
+    def __init__(self, run: RunDir, wave: int, executions: int) -> None:
+        self._run, self._wave = run, wave
+        self._executions = executions  # of each candidate
+        self.sizes = shard_sizes(run.candidates(wave))
+        self.executions = sum(self.sizes) * executions
+        self.finished: set[int] = set()
+        self.verdicts: Counter[str] = Counter()
+        self.done = 0
+        self._unkept = 0
+        try:
+            kept = _Kept.model_validate_json(run.tally(wave).read_bytes())
+        except (OSError, ValidationError):
+            return
+        self.finished = {shard for first, end in kept.shards for shard in range(first, end)}
+        self.verdicts = Counter(kept.verdicts)
+
+    def look(self) -> None:
+        found = self._run.finished_shards(self._wave)
+        if not found >= self.finished:  # one has been taken away
+            self.finished, self.verdicts = set(), Counter()
+        fresh = found - self.finished
+        paths = [self._run.result(self._wave, shard) for shard in sorted(fresh)]
+        # A file system across a network answers many questions as fast as one.
+        with ThreadPoolExecutor(READERS) as pool:
+            for verdicts in pool.map(result_verdicts, paths):
+                self.verdicts.update(verdicts)
+        self.finished = found
+        self.done = self._executions * sum(self.sizes[shard] for shard in found)
+        self._unkept += len(fresh)
+        if self._unkept >= WORTH_KEEPING:
+            self._unkept = 0
+            self._keep()
+
+    def unfinished(self) -> list[Heartbeat]:
+        """The last words on the shards that aren't finished."""
+        return read_heartbeats(self._run, self._wave, without=self.finished)
+
+    def _keep(self) -> None:
+        kept = _Kept(shards=_ranges(self.finished), verdicts=dict(self.verdicts))
+        try:
+            write_json(self._run.tally(self._wave), kept.model_dump(), durable=False)
+        except StorageError:
+            return  # somebody else's run: the next look counts again
+
+
+def _ranges(numbers: set[int]) -> list[tuple[int, int]]:
+    ranges: list[tuple[int, int]] = []
+    for number in sorted(numbers):
+        if ranges and ranges[-1][1] == number:
+            ranges[-1] = (ranges[-1][0], number + 1)
+        else:
+            ranges.append((number, number + 1))
+    return ranges

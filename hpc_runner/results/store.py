@@ -21,11 +21,13 @@ This module is also where the writing functions of ``results`` are imported from
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
 import shutil
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -57,6 +59,7 @@ __all__ = [
     "ShardStore",
     "read_heartbeats",
     "read_shard",
+    "result_verdicts",
     "shard_count",
     "write_heartbeat",
     "write_json",
@@ -71,6 +74,7 @@ _WRITER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
 _PART = re.compile(r"(?P<writer>.+)-(?P<number>\d{4,})\.parquet")
 _JOURNAL_BYTES = 64 << 20
 _JOURNAL = 1 << 62  # orders a writer's journal after its parts
+_VERDICTS = b"hpc_runner.verdicts"  # metadata of a result: verdict → executions, as JSON
 _INTERNAL_ERROR = Verdict.INTERNAL_ERROR.value
 
 
@@ -221,8 +225,10 @@ class ShardStore:
         self._over = True
 
     def _write_result(self, table: pa.Table) -> None:
+        found = Counter(str(verdict) for verdict in table["verdict"].to_pylist())
+        metadata = {**(table.schema.metadata or {}), _VERDICTS: json.dumps(found).encode()}
         try:
-            write_table(self._result, table)
+            write_table(self._result, table.replace_schema_metadata(metadata))
         except StorageError:
             if not self.finished:  # another writer was first and cleared our temporary file
                 raise
@@ -315,6 +321,21 @@ class ShardStore:
                 " the version that began it"
             )
         return table
+
+
+def result_verdicts(path: Path) -> Counter[str]:
+    """How often each verdict occurs in a shard's result: of its metadata, so that many can be
+    counted.  Raises ``StorageError``."""
+    try:
+        metadata = pq.read_metadata(path).metadata or {}
+        if _VERDICTS in metadata:
+            return Counter(json.loads(metadata[_VERDICTS]))
+        column = pq.read_table(path, columns=["verdict"])["verdict"]
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise StorageError(
+            f"{path}: can't be read: {error}. Remove it and resume the run: its shard runs again"
+        ) from error
+    return Counter(str(verdict) for verdict in column.to_pylist())
 
 
 def _read(path: Path) -> bytes:
