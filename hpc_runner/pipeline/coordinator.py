@@ -30,10 +30,11 @@ from hpc_runner.pipeline.lock import CoordinatorLock, Holder, holder
 from hpc_runner.pipeline.scheduler import Scheduler
 from hpc_runner.pipeline.waves import Memory, WaveState, advance, shards_of
 from hpc_runner.results.files import write_json
+from hpc_runner.results.ledger import read_ledger, write_ledger
 from hpc_runner.results.summary import summarise
 from hpc_runner.results.vote import last_vote, vote
 from hpc_runner.rundir import RunDir
-from hpc_runner.runinfo import read_info
+from hpc_runner.runinfo import RunInfo, read_info
 
 __all__ = ["Phase", "State", "WaveOpener", "cancel", "run_to_end", "step"]
 
@@ -111,9 +112,10 @@ def step(
                 return _running(run, earlier, seen, memory, opener)
         if earlier > voted:
             vote(run, earlier, info.config.consensus_threshold)
-            keep_votes(run, info, earlier)
             return State(Phase.VOTED, earlier, shards_of(run, earlier), shards_of(run, earlier))
     if not run.summary.exists():
+        for earlier in waves:
+            _keep_votes(run, info, earlier)
         if opener is not None and opener.open(run, wave + 1):
             shards = shards_of(run, wave + 1)
             return State(Phase.OPENED, wave + 1, shards, 0)
@@ -131,14 +133,28 @@ def _running(
     return State(Phase.RUNNING, wave, seen.shards, finished, seen.running, seen.news)
 
 
+def _keep_votes(run: RunDir, info: RunInfo, wave: int) -> None:
+    """Give the votes to the result cache, once, but for the case that this process dies."""
+    ledger = read_ledger(run, wave)
+    if not ledger.votes_kept:
+        keep_votes(run, info, wave)
+        ledger.votes_kept = True
+        write_ledger(run, wave, ledger)
+
+
 def _take_back_votes(run: RunDir) -> int:
     """A result that was voted on is gone: it is made again, and all votes are taken anew."""
+    for wave in run.waves():
+        ledger = read_ledger(run, wave)
+        if ledger.votes_kept:
+            ledger.votes_kept = False
+            write_ledger(run, wave, ledger)
     for path in (run.summary, run.votes):
         try:
             path.unlink(missing_ok=True)
         except OSError as error:
             raise StorageError(f"can't remove {path}: {error.strerror}") from error
-    return last_vote(run)
+    return -1
 
 
 def run_to_end(

@@ -30,6 +30,9 @@ def render_summary(summary: Summary) -> RenderableType:
         parts.append(_suspicions(summary))
     if summary.errors:
         parts += ["", Text("Most frequent errors", "bold"), _errors(summary)]
+    if summary.warnings:
+        parts += ["", Text("Given up on the way", "bold")]
+        parts += [Text(f"  {line}") for line in summary.warnings]
     if summary.rejected_reasons:
         parts += ["", Text("Rows that could not be used", "bold"), _rejected(summary)]
     parts += ["", Text(_time(summary)), Text("Where the results lie", "bold")]
@@ -78,6 +81,9 @@ def _passing(summary: Summary) -> str:
     share = percent(summary.accepted, summary.samples)
     line = f"\nAccepted by consensus: {summary.accepted:,} of {summary.samples:,} ({share})"
     line += f", {summary.tasks_solved:,} of {counted(summary.tasks, 'task')} solved"
+    if summary.waves > 1:
+        line += f"\nAccepted after refinement: {summary.accepted_after_refinement:,} more"
+        line += f" ({counted(summary.waves, 'wave')})"
     if summary.pass_at:
         line += "\n" + "   ".join(f"pass@{k} {value:.4f}" for k, value in summary.pass_at.items())
     return line

@@ -10,6 +10,7 @@ so that the file's size follows the failures and not the run.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated
 
@@ -19,7 +20,18 @@ from hpc_runner.errors import StorageError
 from hpc_runner.results.files import atomic_file
 from hpc_runner.rundir import RunDir
 
-__all__ = ["Failure", "Killer", "Ledger", "Search", "ShardRecord", "read_ledger", "write_ledger"]
+__all__ = [
+    "Failure",
+    "Killer",
+    "Ledger",
+    "Search",
+    "ShardRecord",
+    "ledger_warnings",
+    "read_ledger",
+    "write_ledger",
+]
+
+_LISTED = 20
 
 Rows = tuple[int, int]
 """[first, end) of a shard's rows."""
@@ -87,6 +99,8 @@ class Ledger(_Model):
     """Of the shards that are finished."""
     finished: int = 0
     """Shards that were finished when this was last written."""
+    votes_kept: bool = False
+    """The result cache has been given the wave's votes."""
     barren: int = 0
     """Failures since a shard was last finished, or a portion of one."""
 
@@ -116,3 +130,26 @@ def write_ledger(run: RunDir, wave: int, ledger: Ledger) -> None:
     """Raises ``StorageError``."""
     with atomic_file(run.ledger(wave)) as file:
         file.write(ledger.model_dump_json(exclude_defaults=True).encode())
+
+
+def ledger_warnings(run: RunDir, waves: Iterable[int]) -> tuple[str, ...]:
+    """What the user should know of nodes and candidates that were given up, a line each."""
+    nodes: dict[str, int] = {}
+    killers = []
+    for wave in waves:
+        ledger = read_ledger(run, wave)
+        for node in ledger.excluded:
+            nodes[node] = nodes.get(node, 0) + len(ledger.failed_on.get(node, ()))
+        killers += [(wave, killer) for killer in ledger.killers]
+    lines = [
+        f"node {node} got no more work: {count} workers failed there and none elsewhere"
+        for node, count in nodes.items()
+    ]
+    lines += [
+        f"candidate {killer.row} of shard {killer.shard} of wave {wave} was given up: "
+        f"it ran alone, and {killer.reason}"
+        for wave, killer in killers[:_LISTED]
+    ]
+    if len(killers) > _LISTED:
+        lines.append(f"and {len(killers) - _LISTED} more candidates that killed their workers")
+    return tuple(lines)

@@ -6,12 +6,12 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field
 
-from hpc_runner.errors import StorageError
+from hpc_runner.results.candidates import shard_sizes
 from hpc_runner.results.environments import EnvironmentCounts, count_environments
+from hpc_runner.results.ledger import ledger_warnings
+from hpc_runner.results.lineage import accepted_after_refinement
 from hpc_runner.results.query import connect, dict_rows, result_files, table_view
 from hpc_runner.results.schema import REJECTED, SAMPLES, VOTES
 from hpc_runner.results.statistics import pass_at
@@ -139,6 +139,10 @@ class Summary(_Model):
     """The share of the latter; null where nothing could be compared."""
     pass_at: dict[int, float]
     """pass@k of the corpus' samples, for each k that every task has enough samples for."""
+    waves: int = 1
+    accepted_after_refinement: int = 0
+    """Samples that aren't accepted as they came, but something that was made of them is.
+    They are not among ``accepted``, ``verdicts`` and ``pass_at``."""
 
     started_at: datetime | None
     ended_at: datetime | None
@@ -157,6 +161,8 @@ class Summary(_Model):
     """The most frequent signs of tampering."""
     flaky_candidates: tuple[FlakyCandidate, ...] = Field(max_length=_LISTED)
     """The first ones in the order of the corpus."""
+    warnings: tuple[str, ...] = ()
+    """What went wrong on the way: nodes and candidates that were given up."""
     paths: dict[str, str]
     """Where the results lie."""
 
@@ -206,6 +212,9 @@ def summarise(run: RunDir, *, memory_limit: str = "512MB") -> Summary:
             errors=tuple(ErrorSignature(**row) for row in dict_rows(connection, _ERROR_SIGNATURES)),
             suspicions=tuple(Suspicion(**row) for row in dict_rows(connection, _SUSPICIONS)),
             flaky_candidates=_flaky(connection),
+            waves=len(waves),
+            accepted_after_refinement=accepted_after_refinement(connection, run, waves),
+            warnings=ledger_warnings(run, waves),
             paths=_paths(run),
             **_row(connection, _SAMPLES),
             **executions,
@@ -220,11 +229,7 @@ def _planned(run: RunDir, waves: list[int], each: int) -> tuple[int, int, int]:
     planned = unfinished = candidates = 0
     for wave in waves:
         finished = run.finished_shards(wave)
-        try:
-            with pq.ParquetFile(run.candidates(wave)) as file:
-                sizes = [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)]
-        except (pa.ArrowException, OSError) as error:
-            raise StorageError(f"{run.candidates(wave)}: can't be read: {error}") from error
+        sizes = shard_sizes(run.candidates(wave))
         planned += each * sum(size for shard, size in enumerate(sizes) if shard in finished)
         unfinished += sum(shard not in finished for shard in range(len(sizes)))
         candidates += sum(sizes)

@@ -32,6 +32,7 @@ import pyarrow.parquet as pq
 
 from hpc_runner.errors import StorageError
 from hpc_runner.model import Verdict
+from hpc_runner.results.candidates import shard_sizes
 from hpc_runner.results.files import table_writer
 from hpc_runner.results.query import connect, table_view
 from hpc_runner.results.schema import VOTES
@@ -239,9 +240,8 @@ def _known_before(run: RunDir) -> Iterator[pa.Table]:
 def _chunks(run: RunDir, wave: int, chunk_rows: int) -> Iterator[range]:
     """Consecutive shards with about ``chunk_rows`` results (or candidates) together."""
     finished = run.finished_shards(wave)
+    sizes = list(shard_sizes(run.candidates(wave)))
     try:
-        with pq.ParquetFile(run.candidates(wave)) as file:
-            sizes = [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)]
         for shard in finished.intersection(range(len(sizes))):
             with pq.ParquetFile(run.result(wave, shard)) as file:
                 sizes[shard] = max(sizes[shard], file.metadata.num_rows)

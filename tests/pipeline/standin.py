@@ -19,11 +19,13 @@ import platform
 import signal
 import sys
 import time
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
 
+from hpc_runner.model import Candidate
 from hpc_runner.results.portion import Portion, mark_done, read_portion
 from hpc_runner.results.schema import RESULTS
 from hpc_runner.results.store import ResultRow, ShardStore, read_shard, write_heartbeat
@@ -39,10 +41,15 @@ def tell(path: Path, line: str) -> None:
         file.write(line + "\n")
 
 
-def row(run_id: str, shard: int, candidate_id: bytes, task_id: str, code: str, n: int) -> ResultRow:
+def row(
+    where: tuple[RunDir, int, int], candidate_id: bytes, candidate: Candidate, verdict: str, n: int
+) -> ResultRow:
+    run, wave, shard = where
     said = {
-        "run_id": run_id, "shard": shard, "task_id": task_id, "candidate_id": candidate_id,
-        "environment": "standin", "round": n, "verdict": code, "isolation": "limits",
+        "run_id": read_info(run).run_id, "wave": wave, "shard": shard,
+        "task_id": candidate.task_id, "candidate_id": candidate_id,
+        "generation": candidate.generation,
+        "environment": "standin", "round": n, "verdict": verdict, "isolation": "limits",
         "host": platform.node(), "started_at": datetime.now(UTC),
     }  # fmt: skip
     return {
@@ -58,6 +65,62 @@ def nothing(kind: pa.DataType) -> object:
         return []
     if pa.types.is_fixed_size_binary(kind):
         return bytes(32)
+    return 0
+
+
+def killed() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def work(
+    run: RunDir,
+    wave: int,
+    shard: int,
+    *,
+    stop: Sequence[int] = (),
+    die: Callable[[], None] = killed,
+) -> int:
+    """Run a shard, or the portion of it that may be run; the exit code."""
+    where = run, wave, shard
+    rounds = read_info(run).config.rounds
+    delay_s = float(os.environ.get("STANDIN_DELAY_S", "0"))
+    writer = f"w{os.getpid()}-{time.time_ns()}"
+    with ShardStore(*where, writer=writer, part_rows=5) as store:
+        if store.finished:
+            return 0
+        known = {found.key for found in store.recovered()}
+        rows = read_shard(run.candidates(wave), shard)
+        portion = read_portion(*where) or Portion("", 0, len(rows), whole=True)
+        done = len(known)
+        for place, (candidate_id, _, candidate) in enumerate(rows):
+            if not portion.first <= place < portion.end:
+                continue
+            verdict = candidate.code.split()[0]
+            if place in portion.unjudged:
+                verdict = "internal_error"
+            for n in range(rounds):
+                if stop:
+                    store.commit()
+                    return STOPPED
+                if (candidate_id, "standin", n) in known:
+                    continue
+                time.sleep(delay_s)
+                if verdict == "kill":
+                    die()
+                tell(run.root / "executed", f"{candidate_id.hex()} {n}")
+                store.append(row(where, candidate_id, candidate, verdict, n))
+                done += 1
+                beat = {
+                    "wave": wave, "shard": shard, "writer": writer, "pid": os.getpid(),
+                    "host": platform.node(), "done": done, "planned": len(rows) * rounds,
+                    "verdicts": {}, "in_flight": 1,
+                }  # fmt: skip
+                write_heartbeat(run.heartbeat(wave, shard), beat)
+        if portion.whole:
+            store.finish()
+        else:
+            store.commit()
+            mark_done(*where, portion)
     return 0
 
 
@@ -89,47 +152,7 @@ def main() -> int:
         print("the node's disk is on fire", file=sys.stderr)
         return int(os.environ.get("STANDIN_EXIT", "1"))
 
-    info = read_info(run)
-    delay_s = float(os.environ.get("STANDIN_DELAY_S", "0"))
-    where = run, asked.wave, shard
-    with ShardStore(*where, writer=f"w{os.getpid()}", part_rows=5) as store:
-        known = {found.key for found in store.recovered()}
-        shard_rows = read_shard(run.candidates(asked.wave), shard)
-        portion = read_portion(*where) or Portion("", 0, len(shard_rows), whole=True)
-        planned, done = len(shard_rows) * info.config.rounds, len(known)
-        for place, (candidate_id, _, candidate) in enumerate(shard_rows):
-            if not portion.first <= place < portion.end:
-                continue
-            verdict = candidate.code.split()[0]
-            if place in portion.unjudged:
-                verdict = "internal_error"
-            for n in range(info.config.rounds):
-                if stop:
-                    store.commit()
-                    return STOPPED
-                if (candidate_id, "standin", n) in known:
-                    continue
-                time.sleep(delay_s)
-                if verdict == "kill":
-                    os.kill(os.getpid(), signal.SIGKILL)
-                tell(run.root / "executed", f"{candidate_id.hex()} {n}")
-                made = row(info.run_id, shard, candidate_id, candidate.task_id, verdict, n)
-                store.append(made)
-                done += 1
-                write_heartbeat(
-                    run.heartbeat(asked.wave, shard),
-                    {
-                        "wave": asked.wave, "shard": shard, "writer": f"w{os.getpid()}",
-                        "pid": os.getpid(), "host": platform.node(), "done": done,
-                        "planned": planned, "verdicts": {}, "in_flight": 1,
-                    },
-                )  # fmt: skip
-        if portion.whole:
-            store.finish()
-        else:
-            store.commit()
-            mark_done(*where, portion)
-    return 0
+    return work(run, asked.wave, shard, stop=stop)
 
 
 if __name__ == "__main__":
