@@ -14,6 +14,7 @@ import typer
 from hpc_runner import __version__
 from hpc_runner.commands import cache, cluster, image, look
 from hpc_runner.commands.replay import REPLAY_EPILOG, replay
+from hpc_runner.commands.retry import RETRY_EPILOG, retry
 from hpc_runner.commands.run import RESUME_EPILOG, RUN_EPILOG, resume, run
 from hpc_runner.errors import HpcRunnerError
 
@@ -55,6 +56,7 @@ def _global(
 
 app.command(epilog=RUN_EPILOG)(run)
 app.command(epilog=RESUME_EPILOG)(resume)
+app.command(epilog=RETRY_EPILOG)(retry)
 app.command()(look.status)
 app.command()(look.report)
 app.command(epilog=look.EXPORT_EPILOG)(look.export)

@@ -28,7 +28,7 @@ from hpc_runner.pipeline.cached import keep_votes
 from hpc_runner.pipeline.failures import Patience
 from hpc_runner.pipeline.lock import CoordinatorLock, Holder, holder
 from hpc_runner.pipeline.scheduler import Scheduler
-from hpc_runner.pipeline.waves import Memory, WaveState, advance, shards_of
+from hpc_runner.pipeline.waves import Memory, WaveState, advance, shards_of, take_back_votes
 from hpc_runner.results.files import write_json
 from hpc_runner.results.ledger import read_ledger, write_ledger
 from hpc_runner.results.summary import summarise
@@ -106,7 +106,8 @@ def step(
     for earlier in waves:
         if earlier not in memory.complete:
             if earlier <= voted and len(run.finished_shards(earlier)) < shards_of(run, earlier):
-                voted = _take_back_votes(run)
+                take_back_votes(run)
+                voted = -1
             seen = advance(run, earlier, scheduler, memory)
             if not seen.complete:
                 return _running(run, earlier, seen, memory, opener)
@@ -140,21 +141,6 @@ def _keep_votes(run: RunDir, info: RunInfo, wave: int) -> None:
         keep_votes(run, info, wave)
         ledger.votes_kept = True
         write_ledger(run, wave, ledger)
-
-
-def _take_back_votes(run: RunDir) -> int:
-    """A result that was voted on is gone: it is made again, and all votes are taken anew."""
-    for wave in run.waves():
-        ledger = read_ledger(run, wave)
-        if ledger.votes_kept:
-            ledger.votes_kept = False
-            write_ledger(run, wave, ledger)
-    for path in (run.summary, run.votes):
-        try:
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            raise StorageError(f"can't remove {path}: {error.strerror}") from error
-    return -1
 
 
 def run_to_end(

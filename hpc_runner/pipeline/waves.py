@@ -8,7 +8,7 @@ from collections.abc import Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hpc_runner.errors import SchedulerError
+from hpc_runner.errors import SchedulerError, StorageError
 from hpc_runner.pipeline import halving
 from hpc_runner.pipeline.failures import Books, Patience, Stop
 from hpc_runner.pipeline.pulse import Pulse
@@ -18,7 +18,7 @@ from hpc_runner.results.ledger import Ledger, read_ledger, write_ledger
 from hpc_runner.results.portion import remove_portion, write_portion
 from hpc_runner.rundir import RunDir
 
-__all__ = ["Memory", "WaveState", "advance", "shards_of"]
+__all__ = ["Memory", "WaveState", "advance", "shards_of", "take_back_votes"]
 
 
 @dataclass
@@ -102,6 +102,21 @@ def advance(run: RunDir, wave: int, scheduler: Scheduler, memory: Memory) -> Wav
         _lay_portions(run, wave, missing, ledger)
         scheduler.submit(run, wave, missing, exclude=ledger.excluded)
     return WaveState(shards, frozenset(finished), len(running), tuple(news))
+
+
+def take_back_votes(run: RunDir) -> None:
+    """A result that was voted on is made again: all votes are to be taken anew, and the run is
+    not complete.  Raises ``StorageError``."""
+    for wave in run.waves():
+        ledger = read_ledger(run, wave)
+        if ledger.votes_kept:
+            ledger.votes_kept = False
+            write_ledger(run, wave, ledger)
+    for path in (run.summary, run.votes):
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise StorageError(f"can't remove {path}: {error.strerror}") from error
 
 
 def _abandon_silent(

@@ -18,7 +18,7 @@ from results.made_runs import make_row
 from hpc_runner.errors import StorageError
 from hpc_runner.model import Verdict
 from hpc_runner.results.schema import RESULTS
-from hpc_runner.results.store import Known, ShardStore
+from hpc_runner.results.store import Known, ShardStore, result_verdicts
 from hpc_runner.rundir import RunDir
 
 
@@ -58,7 +58,8 @@ def test_a_row_comes_back_exactly_as_it_was_given(tmp_path: Path) -> None:
     store.append(row)
     assert result_rows(store.finish()) == [row]
     schema = pq.ParquetFile(store.finish()).schema_arrow
-    assert schema.equals(RESULTS) and schema.metadata == RESULTS.metadata
+    assert schema.equals(RESULTS) and schema.metadata.items() >= (RESULTS.metadata or {}).items()
+    assert result_verdicts(store.finish()) == {row["verdict"]: 1}
 
 
 def test_lone_surrogates_do_not_stop_a_shard(tmp_path: Path) -> None:
