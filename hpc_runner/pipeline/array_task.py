@@ -65,7 +65,7 @@ def main(root: str, wave: int, number: int) -> NoReturn:
     before = _parts(run, wave, shard)
     code = _worker(run, array, index)
     if code == EXIT_STOPPED and not run.cancelled.exists():
-        code = _go_on_later(run, array, before, began, shard)
+        code = _go_on_later(run, array, index, before, began)
     if code != 0:
         _tell(run, array, index, code)
     _check_chain(run, wave, code)
@@ -94,6 +94,7 @@ def _stoppable() -> Iterator[None]:
 
     for number in _STOPS:
         signal.signal(number, stop)
+    signal.signal(signal.SIGCONT, signal.SIG_DFL)  # comes with every one of Slurm's
     try:
         yield
     finally:
@@ -101,12 +102,12 @@ def _stoppable() -> Iterator[None]:
             signal.signal(number, signal.SIG_IGN)
 
 
-def _go_on_later(run: RunDir, array: Array, before: Parts, began: float, shard: int) -> int:
+def _go_on_later(run: RunDir, array: Array, index: int, before: Parts, began: float) -> int:
     """Have Slurm start this job again later, if it is meant to; the exit code, if that fails."""
     time_min = array.parameters["time"]
     nearly_s = time_min * 60 - signal_delay_s(time_min) - _EARLY_S
     time_up = time.monotonic() - began > max(nearly_s, time_min * 60 / 6)
-    if time_up and _parts(run, array.wave, shard) == before:
+    if time_up and _parts(run, array.wave, array.shards[index]) == before:
         return EXIT_TIME_UP
     slurm = Slurm(deadline_s=_SLURM_S)
     mine = os.environ["SLURM_JOB_ID"]
@@ -116,6 +117,7 @@ def _go_on_later(run: RunDir, array: Array, before: Parts, began: float, shard: 
             return EXIT_STOPPED
         for number in _STOPS:  # so that Slurm needn't kill what it ends now
             signal.signal(number, signal.SIG_DFL)
+        _tell(run, array, index, EXIT_STOPPED)
         slurm.requeue(mine)
     except HpcRunnerError as error:
         print(f"can't be requeued: {error}", file=sys.stderr)

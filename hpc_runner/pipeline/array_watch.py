@@ -10,7 +10,13 @@ from pathlib import Path
 
 from hpc_runner.pipeline.arrays import Array, Ending, ending_path, slurm_log
 from hpc_runner.pipeline.job_states import Reading, cause, reading
-from hpc_runner.pipeline.scheduler import Attempt, AttemptState, Cause, cause_of_exit
+from hpc_runner.pipeline.scheduler import (
+    EXIT_STOPPED,
+    Attempt,
+    AttemptState,
+    Cause,
+    cause_of_exit,
+)
 from hpc_runner.pipeline.slurm import Job
 from hpc_runner.rundir import RunDir
 
@@ -130,7 +136,10 @@ class ArrayWatch:
         again = job.restarts != task.restarts
         if again:
             if not task.ended and task.seen:
-                self._past.append(_ended(task.attempt, Cause.LOST, "Slurm started it again"))
+                why, detail = Cause.LOST, "Slurm started it again"
+                if self._told(index, task.restarts) == EXIT_STOPPED:
+                    why, detail = Cause.STOPPED, "it had itself started again"
+                self._past.append(_ended(task.attempt, why, detail))
             task.attempt, task.restarts = _queued(self.array, index, job.restarts), job.restarts
             task.requeue_since = None
         task.seen, task.missing_since = True, None

@@ -64,7 +64,7 @@ class FakeSlurm(Slurm):
         if self.dead:
             raise SchedulerBusy(f"{argv[0]} gave no answer in 30 s")
         if argv[0] == "squeue":
-            return "".join(_line(job) for job in self.jobs.values())
+            return "".join(line(job) for job in self.jobs.values())
         if argv[:3] == ["scontrol", "show", "config"]:
             return f"MaxArraySize = {self.array_size}\nMinJobAge = {self.min_job_age_s} sec\n"
         if argv[0] == "scancel":
@@ -83,7 +83,8 @@ class FakeSlurm(Slurm):
         return [word for call in self.calls if call[0] == "scancel" for word in call[1:]]
 
 
-def _line(job: Job) -> str:
+def line(job: Job) -> str:
+    """As squeue tells of a job."""
     index = "N/A" if job.index is None else job.index
     code = -job.exit_status if job.exit_status < 0 else job.exit_status << 8
     node = job.node or "n/a"

@@ -145,8 +145,8 @@ def test_a_preempted_task_goes_on_under_the_same_id(
     until(lambda: run.parts(0, 0).exists())
     here.sbatch("-p", "hi", "-w", "n4", "-c", "8", "-o", "/dev/null", "--wrap", "true")
     assert coordinate(run, found).phase is Phase.DONE
-    lost, again = found.attempts()
-    assert (lost.cause, again.id) == (Cause.LOST, f"{lost.id}.1")
+    earlier, again = found.attempts()
+    assert (earlier.cause, again.id) == (Cause.STOPPED, f"{earlier.id}.1")
     assert len(run.arrays()) == 1
     assert len(rows(run)) == len(set(rows(run))) == 24
 
@@ -168,3 +168,19 @@ def test_ctrl_c_leaves_nothing_in_the_queue(
     assert set(states) == {AttemptState.ENDED}
     parts = list((run.wave(0) / "parts").glob("*/*.parquet"))
     assert parts  # what runs was asked to commit
+
+
+def test_a_task_near_its_time_limit_commits_and_is_requeued(
+    here: Cluster, tmp_path: Path, slow_corpus: Callable[[int, float], Path]
+) -> None:
+    run = planned(tmp_path, slow_corpus(8, 0.5), shard_size=8)
+    found = scheduler(run)
+    found.submit(run, 0, [0])
+    until(lambda: run.parts(0, 0).exists())
+    # What Slurm does then; waiting for it would take a minute.
+    here.run("scancel", "--signal=USR2", f"{read_array(run, 0, 0).job_id}_0")
+    assert coordinate(run, found).phase is Phase.DONE
+    earlier, again = found.attempts()
+    assert (earlier.cause, again.id) == (Cause.STOPPED, f"{earlier.id}.1")
+    assert list(run.arrays()) == [(0, 0)]
+    assert len(rows(run)) == len(set(rows(run))) == 24
