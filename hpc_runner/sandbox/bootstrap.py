@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -18,13 +19,13 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 from hpc_runner.errors import ImageError
 
-VERSION = 1
+VERSION = 2
 """Rises when what is built from the same packages changes."""
 
 EPOCH = 1_700_000_000
@@ -96,9 +97,13 @@ def build(
     with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=archive.parent) as scratch:
         rootfs = Path(scratch) / "rootfs.tar"
         with rootfs.open("wb") as file:
-            _run_mmdebstrap(name, _command(suite, packages), file, progress)
+            command = _command(suite, packages, os.environ.get(MIRROR))
+            _run_mmdebstrap(name, command, file, progress)
+        layer = Path(scratch) / "layer.tar"
+        write_layer(layer, rootfs)
+        rootfs.unlink()
         partial = Path(scratch) / "archive.tar"
-        digest = write_archive(partial, rootfs, f"hpc-runner-{name}", config, architecture)
+        digest = write_archive(partial, layer, f"hpc-runner-{name}", config, architecture)
         partial.rename(archive)
     progress(
         f"image {name!r}: {archive.stat().st_size / 1e6:.0f} MB, sha256:{digest[:12]},"
@@ -106,15 +111,49 @@ def build(
     )
 
 
-def _command(suite: str, packages: Sequence[str]) -> list[str]:
+def _command(suite: str, packages: Sequence[str], mirror: str | None) -> list[str]:
     options = [f"--dpkgopt=path-exclude=/usr/share/{part}/*" for part in _NOT_INSTALLED]
     options += [f"--{when}-hook={script}" for when, script in _HOOKS]
     include = ",".join(["usr-is-merged", *packages])
-    mirror = os.environ.get(MIRROR)
     return [
         "mmdebstrap", "--variant=essential", "--format=tar", "--components=main",
         f"--include={include}", *options, suite, "-", *([mirror] if mirror else []),
     ]  # fmt: skip
+
+
+def dockerfile(
+    *,
+    name: str,
+    suite: str,
+    packages: Sequence[str],
+    environment: Mapping[str, str],
+    entry: Sequence[str],
+) -> str:
+    """What ``containers/NAME/Dockerfile`` says: the same root file system, bit by bit, made by
+    the same command in a container of an image from a registry."""
+    parts = [shlex.quote(part) for part in _command(suite, packages, None)]
+    command = " \\\n        ".join(parts)
+    assigned = " ".join(f"{key}={value}" for key, value in sorted(environment.items()))
+    return f"""\
+# The image "{name}" for a site that has a registry, where hpc_runner's own builder can't run:
+#     docker build -t hpc-runner-{name}:site containers/{name}
+#     docker save hpc-runner-{name}:site -o ARCHIVE
+# with the ARCHIVE that hpc-runner names when it can't build the image itself.
+# Written by hpc_runner.sandbox.bootstrap from recipe.toml; a test compares them.
+FROM debian:{suite}-slim AS builder
+RUN apt-get update \\
+ && apt-get install -y --no-install-recommends {" ".join(DEBIAN_PACKAGES)}
+RUN export SOURCE_DATE_EPOCH={EPOCH} LC_ALL=C.UTF-8 \\
+ && {command} > /rootfs.tar \\
+ && mkdir /rootfs \\
+ && tar -C /rootfs -xf /rootfs.tar
+
+FROM scratch
+COPY --from=builder /rootfs /
+ENV {assigned}
+WORKDIR /
+CMD {json.dumps(list(entry))}
+"""
 
 
 def _run_mmdebstrap(
@@ -181,6 +220,27 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         except subprocess.TimeoutExpired:
             continue
         return
+
+
+def write_layer(target: Path, rootfs: Path) -> None:
+    """Write a root file system's tar again, the same files in the same order, so that the
+    version of the tar that made it doesn't show.  Raises ``ImageError`` when it is none."""
+    try:
+        with (
+            tarfile.open(rootfs, "r:") as made,
+            tarfile.open(target, "w:", format=tarfile.PAX_FORMAT) as layer,
+        ):
+            for item in made:
+                item.uname = item.gname = ""
+                item.mtime = int(item.mtime)
+                item.pax_headers = {
+                    key: value
+                    for key, value in item.pax_headers.items()
+                    if key.startswith("SCHILY.xattr.")
+                }
+                layer.addfile(item, made.extractfile(item) if item.isreg() else None)
+    except tarfile.TarError as error:
+        raise ImageError(f"what mmdebstrap made can't be read: {error}") from error
 
 
 def write_archive(

@@ -252,6 +252,17 @@ def _archive_of(image: Image) -> Path:
     return image.archive
 
 
+def dockerfile(recipe: Recipe) -> str:
+    """See ``bootstrap.dockerfile``."""
+    return bootstrap.dockerfile(
+        name=recipe.name,
+        suite=recipe.suite,
+        packages=recipe.packages,
+        environment=recipe.env,
+        entry=recipe.entry,
+    )
+
+
 def _build(recipe: Recipe, progress: Callable[[str], None]) -> None:
     bootstrap.build(
         name=recipe.name,
