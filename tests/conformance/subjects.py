@@ -57,6 +57,7 @@ class Subject:
     reason: str = ""
     level: str = "?"
     _count: int = 0
+    _started: list[Agent] = field(default_factory=list)
 
     @property
     def runtime(self) -> Runtime:
@@ -83,10 +84,16 @@ class Subject:
     def start(self, spec: AgentSpec, agent: Path | None = None) -> Started:
         runtime = self.make(agent or self.agent)
         argv, environment = runtime.command(spec), runtime.environment()
-        started = Started(Agent(argv, environment, kill=lambda: runtime.kill(spec.name)), spec.name)
+        running = Agent(argv, environment, kill=lambda: runtime.kill(spec.name))
+        self._started.append(running)
         if agent is None:
-            self.level = started.level
-        return started
+            self.level = running.hello.isolation
+        return Started(running, spec.name)
+
+    def end(self) -> None:
+        """End what tests that failed have left."""
+        for running in self._started:
+            running.abort()
 
 
 class Started(Sandbox):
@@ -371,7 +378,10 @@ def opened(opener: Opener) -> Iterator[Subject]:
                 runtime.load(_readable(subject.image, subject), print)
             except HpcRunnerError as error:
                 raise Unavailable(str(error)) from error
-        yield subject
+        try:
+            yield subject
+        finally:
+            subject.end()
 
 
 def _readable(image: Image, subject: Subject) -> Image:
