@@ -21,7 +21,7 @@ from hpc_runner.errors import RuntimeFailure
 from hpc_runner.sandbox.agent import PROTOCOL
 
 KILLED_WITHIN_S = 2.0
-TRIES = 3
+TRIES = 5
 """A busy machine is given some: the fastest one counts."""
 
 STUCK = f"""
@@ -134,8 +134,12 @@ def test_nothing_is_left_of_what_still_ran(subject: Subject, how: str) -> None:
     assert running.agent.answers(0.2) == []
     pids = family(running.name)
     if how == "client killed":
-        running.agent._process.kill()
-        running.agent.abort()
+        try:
+            running.agent._process.kill()
+        except PermissionError:
+            pytest.skip("this user can't kill the client, as it should be with Sarus")
+        finally:
+            running.agent.abort()
     else:
         running.agent.close()
     until(lambda: _gone(subject, running.name, pids))
