@@ -41,6 +41,9 @@ FOR_THE_PROGRAM = (
 )  # fmt: skip
 """Never the proxies: they would enter the container in spite of ``--cleanenv``."""
 
+CHECKSUM = ".sha256"
+"""After the name of an image file: the file that its checksum is in."""
+
 _VERSION = re.compile(r"(apptainer|singularity-ce|singularity-pro) version (\d+)\.(\d+)(\S*)")
 
 
@@ -135,7 +138,7 @@ class ApptainerRuntime:
             time.sleep(0.01)  # the end of a process that is not our child can't be waited for
 
     def _file(self, image: Image) -> Path:
-        return self._cache / f"{image.name}-{image.digest.hex()[:16]}.sif"
+        return self._cache / image_file(image)
 
     def _build(self, image: Image, file: Path, progress: Callable[[str], None]) -> None:
         progress(f"making {file} from image {image.reference}")
@@ -152,6 +155,11 @@ class ApptainerRuntime:
 
     def _call(self, arguments: list[str], deadline_s: float) -> subprocess.CompletedProcess[str]:
         return call([self._program, *arguments], self.environment(), deadline_s)
+
+
+def image_file(image: Image) -> str:
+    """The name of the file that is made of an image."""
+    return f"{image.name}-{image.digest.hex()[:16]}.sif"
 
 
 def _mounts(agent: Path, spec: AgentSpec) -> list[str]:
@@ -183,7 +191,7 @@ def _marked(mark: str) -> list[int]:
 
 
 def _checksum_of(file: Path) -> Path:
-    return file.with_name(file.name + ".sha256")
+    return file.with_name(file.name + CHECKSUM)
 
 
 def _sha256(file: Path) -> str:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from hpc_runner.errors import ConfigError, HpcRunnerError
+from hpc_runner.errors import ConfigError, HpcRunnerError, ImageError
 from hpc_runner.sandbox import images
+from hpc_runner.sandbox.apptainer import CHECKSUM, image_file
 from hpc_runner.sandbox.runtimes import RUNTIMES, Runtime
 from hpc_runner.sandbox.selfcheck import check_agent
 from hpc_runner.sandbox.spec import Image
@@ -161,10 +162,26 @@ def _started(
 
 
 def remains() -> list[Path]:
-    """Archives in the cache that no recipe names any more: of another version of a recipe or
-    of the builder, or of a recipe that is gone."""
-    named = {images.read_recipe(name).archive for name in images.recipes()}
-    return sorted(path for path in images.cache_dir().glob("*.tar") if path not in named)
+    """Files in the cache that belong to no recipe any more: archives of another version of a
+    recipe or of the builder, or of a recipe that is gone, and image files of other contents."""
+    kept, unsure = set(), []
+    for recipe in map(images.read_recipe, images.recipes()):
+        kept.add(recipe.archive.name)
+        try:
+            image = images.find(recipe.name)
+        except ImageError:
+            image = None
+        if image is not None:
+            kept |= {name + more for name in [image_file(image)] for more in ("", CHECKSUM)}
+        else:  # which image file it would have isn't known
+            unsure.append(f"{recipe.name}-")
+    return sorted(
+        path
+        for path in images.cache_dir().glob("*")
+        if path.name.endswith((".tar", ".sif", ".sif" + CHECKSUM))
+        and path.name not in kept
+        and not (".sif" in path.suffixes and path.name.startswith(tuple(unsure)))
+    )
 
 
 def prune() -> list[Path]:

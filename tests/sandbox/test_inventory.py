@@ -17,6 +17,7 @@ from sarus_host import install, scratch
 
 from hpc_runner.errors import ConfigError, ImageError, RuntimeFailure
 from hpc_runner.sandbox import bootstrap, images, inventory
+from hpc_runner.sandbox.apptainer import image_file
 from hpc_runner.sandbox.docker import DockerRuntime
 from hpc_runner.sandbox.local import LocalRuntime
 from hpc_runner.sandbox.spec import AGENT, AgentSpec, Availability, Image
@@ -165,6 +166,17 @@ def test_only_archives_that_no_recipe_names_are_pruned(built: Path, cache: Path)
     assert inventory.prune() == old
     assert {path.name for path in cache.iterdir()} == {"notes.txt", "py311.lock", built.name}
     assert inventory.prune() == []
+
+
+def test_image_files_of_other_contents_are_pruned(built: Path, cache: Path) -> None:
+    image = images.find("py311")
+    assert image is not None
+    names = [image_file(image), "py311-0000000000000000.sif", "py313-1111111111111111.sif"]
+    for name in names:
+        (cache / name).touch()
+        (cache / (name + ".sha256")).touch()
+    gone = [cache / names[1], cache / (names[1] + ".sha256")]
+    assert inventory.prune() == gone, "py313 isn't built: which of its files is right isn't known"
 
 
 # The commands
