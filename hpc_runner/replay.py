@@ -184,7 +184,7 @@ def _again(run: RunDir, info: RunInfo, environment: EnvironmentInfo, recorded: R
         raise RuntimeFailure(preparation.not_run[index]["error_message"])
     judge = recorded["judge"] if recorded["judge"] in ("split", "inline") else info.config.judge
     request = preparation.execution(
-        candidate, info.config, judge, from_text(recorded["perturbation"])
+        candidate, info.config, judge, from_text(recorded["perturbation"]), 1
     )
     agent = agent_starter(info, sets)(environment, 1, [candidate])
     try:

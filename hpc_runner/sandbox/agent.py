@@ -2118,8 +2118,9 @@ SCATTERED: List[bytes] = []
 def scatter(seed: int) -> None:
     """Has the next small objects allocated at addresses that are in no order: of each size many
     are made, and every second one is given back."""
-    for size in range(48, 129, 16):
-        made = shuffled([bytes(size - 33) for _ in range(128)], seed + size)
+    for size in range(48, 289, 16):
+        count = 64 if size <= 96 else 16
+        made = shuffled([bytes(size - 33) for _ in range(count)], seed + size)
         SCATTERED.extend(made[::2])
 
 
@@ -2354,6 +2355,8 @@ def check_request(request: Dict[str, Any]) -> None:
         raise ValueError("env: more than %d bytes" % ENV_BYTES)
     for path in want(request.get("path") or [], list, "path"):
         text(path, "path")
+    if not 0 <= want(request.get("beside", 0), int, "beside") <= MOST:
+        raise ValueError("beside: found %.60r" % request["beside"])
     check_perturbation(want(request.get("perturbation") or {}, dict, "perturbation"))
     tests = want(request.get("tests"), dict, "tests")
     kind = want(tests.get("kind"), str, "tests.kind")
@@ -2401,6 +2404,7 @@ class Execution:
         self.outputs: Optional[List[List[str]]] = [] if request.get("outputs") else None
         self.env: Dict[str, str] = request.get("env") or {}
         self.perturbation = self._perturbation(request.get("perturbation") or {})
+        self.beside = int(request.get("beside") or 1)
         self.wanted_judge: str = request.get("judge", "auto")
         self.started_at = time.time()
         self.stdout, self.stderr = Stream(), Stream()
@@ -2491,6 +2495,10 @@ class Execution:
             **({} if self.outputs is None else {"outputs": self.outputs}),
             "started_at": self.started_at,
         }
+
+
+MOST_BURNERS = 8
+"""Beside a slot: to keep a whole large node busy for one program would be out of proportion."""
 
 
 class Slot:
@@ -2605,8 +2613,12 @@ class Slot:
     def _burn(self, count: int) -> None:
         """Has so many processes do nothing but use a CPU each, from now on."""
         while len(self._burners) < count:
-            self._burners.append(os.fork())
-            if not self._burners[-1]:
+            try:
+                pid = os.fork()
+            except OSError:
+                break  # what there is room for is load enough
+            self._burners.append(pid)
+            if not pid:
                 try:
                     _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
                     arrange(3 * [os.open("/dev/null", os.O_RDWR)], -1)
@@ -2660,7 +2672,9 @@ class Slot:
         temporary = "%s/%s/tmp" % (self._plan.box, perturbation["temp"])
         env = execution.environment(temporary if perturbation["temp"] else "")
         if self._burners or perturbation["load"]:
-            self._burn(perturbation["load"])
+            # All slots together keep every CPU busy, and each of them has one at least beside it.
+            share = math.ceil(len(os.sched_getaffinity(0)) / execution.beside)
+            self._burn(perturbation["load"] * min(share, MOST_BURNERS))
         stdin, expected = execution.cases[execution.case]
         nonce = os.urandom(16).hex()
         split = execution.judge == "split"
@@ -3116,8 +3130,9 @@ class Supervisor:
     """Speaks to the worker and feeds the slots.
 
     Requests: ``{"op": "run", "id", "code", "tests", "limits", "env", "judge", "every",
-    "fresh", "path", "perturbation", "outputs"}``, where tests and limits have the fields of
-    ``hpc_runner.model`` and the perturbation those of ``PERTURBATION`` that aren't neutral.
+    "fresh", "path", "perturbation", "beside", "outputs"}``, where tests and limits have the
+    fields of ``hpc_runner.model`` and the perturbation those of ``PERTURBATION`` that aren't neutral;
+    ``beside``: how many slots share this machine's CPUs.
     Answers: first ``{"op": "hello", ...}`` with what isolation was got, then one ``{"op":
     "result", "id", "verdict", ...}`` for each request, in the order in which they end, with
     the perturbation that was in force and, when ``outputs`` is true, what each run wrote:

@@ -34,10 +34,10 @@ dimension from what depends on nothing."""
 MASKS = {
     "hash": 0b0011,
     "tz": 0b0111,
-    "locale": 0b0010,
+    "locale": 0b1011,
     "temp": 0b0001,
     "env": 0b1010,
-    "memory": 0b1011,
+    "memory": 0b0010,
     "threads": 0b0110,
     "cpus": 0b0101,
     "clock": 0b1001,

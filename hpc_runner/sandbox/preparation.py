@@ -67,9 +67,14 @@ class Preparation:
                 )
 
     def execution(
-        self, candidate: Candidate, config: RunConfig, judge: str, perturbed: Perturbation
+        self,
+        candidate: Candidate,
+        config: RunConfig,
+        judge: str,
+        perturbed: Perturbation,
+        beside: int,
     ) -> dict[str, Any]:
-        """A request to the agent, but for its id."""
+        """A request to the agent, but for its id.  ``beside``: as many slots share the CPUs."""
         return {
             "op": "run",
             "code": candidate.code,
@@ -80,6 +85,7 @@ class Preparation:
             "every": config.every_test,
             "fresh": config.fresh_interpreter,
             "perturbation": dict(perturbed),
+            "beside": beside,
         }
 
     def request(self, candidate: Candidate) -> dict[str, Any]:

@@ -233,6 +233,7 @@ class Worker:
             config,
             self._judges[work.index],
             perturbation(config.seed, work.round) if config.perturb else {},
+            config.workers * config.slots,  # no fewer than share a node
         )
         return {"id": identity, **made}
 
