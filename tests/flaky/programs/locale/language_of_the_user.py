@@ -1,0 +1,5 @@
+# flips to: runtime_error
+
+import os
+
+assert not os.environ.get("LANG", "").endswith(("UTF-8", "utf8"))

@@ -1,0 +1,4 @@
+# verdict: runtime_error
+
+names = {"a": 1}
+print(names["b"])

@@ -1,0 +1,4 @@
+# verdict: compile_error
+
+def f(:
+    pass

@@ -1,0 +1,3 @@
+# prints: größer als żółw
+
+print('größer als żółw')

@@ -1,0 +1,3 @@
+# prints: ['apple', 'fig', 'pear']
+
+print(sorted({'pear', 'fig', 'apple'}))

@@ -1,0 +1,3 @@
+# prints: 15
+
+print(sum(len(word) for word in {'a', 'bb', 'ccc', 'dddd', 'eeeee'}))

@@ -1,0 +1,3 @@
+import os
+
+assert os.environ.get("NOT_GIVEN", "default") == "default"

@@ -1,0 +1,4 @@
+# until: 3.11
+# flips to: runtime_error
+
+import asyncore

@@ -1,0 +1,5 @@
+# flips to: runtime_error
+
+import tempfile
+
+assert tempfile.gettempdir() == "/tmp"

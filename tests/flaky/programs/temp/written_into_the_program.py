@@ -1,0 +1,5 @@
+# flips to: runtime_error
+
+import os
+
+assert os.getcwd() == "/sandbox/box/work"

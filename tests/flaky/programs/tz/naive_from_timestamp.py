@@ -1,0 +1,5 @@
+# flips to: runtime_error
+
+from datetime import datetime
+
+assert datetime.fromtimestamp(86400).hour == 0

@@ -1,0 +1,5 @@
+# flips to: runtime_error
+
+import time
+
+assert time.tzname[0] == "UTC"

@@ -1,0 +1,5 @@
+# flips to: runtime_error
+
+from datetime import datetime
+
+assert not datetime.now().astimezone().utcoffset()
