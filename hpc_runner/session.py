@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from hpc_runner.config import RunConfig
 from hpc_runner.errors import ConfigError, CorpusError, StorageError
-from hpc_runner.pipeline.cost import EXECUTION_S
+from hpc_runner.pipeline.sizing import EXECUTION_S
 from hpc_runner.rundir import RunDir
 from hpc_runner.runinfo import EnvironmentInfo, RunInfo, read_info
 

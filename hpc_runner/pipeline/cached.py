@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from hpc_runner.config import ISOLATION_LEVELS, RunConfig
+from hpc_runner.model import Candidate
 from hpc_runner.pipeline.precheck import Precheck
 from hpc_runner.pipeline.spool import gather, rows_writer
 from hpc_runner.results.cache import ENTRIES, OF_THE_CANDIDATE, Cache, Keep
@@ -31,6 +32,10 @@ __all__ = ["answer", "keep_votes", "key_maker", "open_cache", "without_cache"]
 
 _ROWS = 2000
 _COLUMNS = "f.candidate_id, f.row, f.parent, f.offset, f.stored_bytes, f.bytes, f.key"
+
+
+def _full(held: int, _candidate: Candidate) -> bool:
+    return held >= _ROWS
 
 
 def open_cache(config: RunConfig, say: Callable[[str], None] = print) -> Cache | None:
@@ -187,7 +192,7 @@ def _write_known(
         CandidateWriter(run.cached_candidates) as writer,
         rows_writer(answered, _ANSWERED) as add,
     ):
-        for rows, keys in gather(cursor, query, records, _ROWS):
+        for rows, keys in gather(cursor, query, records, _full):
             seen = precheck.look(rows)
             kept = [row for row in rows if row[0] not in seen or seen[row[0]].refused is None]
             precheck.count(kept, seen)

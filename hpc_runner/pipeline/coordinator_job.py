@@ -131,7 +131,7 @@ def coordinate(
             raise SchedulerError(f"{MOST_STARTS} coordinators have brought the run no further")
         if not run.info.exists():
             config = RunConfig.parse(record.config or {})
-            plan(run, config, progress=_say)
+            plan(run, config, progress=_say, profile=profile)
         with CoordinatorLock(run, say=_say) as lock:
             scheduler = SlurmScheduler(run, profile, slurm=slurm)
             arrays = _see_through(run, scheduler, lock, opener, stop, tick_s)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-__all__ = ["EXECUTION_S", "START_S", "Cost", "array_expressions"]
+from hpc_runner.pipeline.sizing import EXECUTION_S
 
-EXECUTION_S = 0.012
-"""Seconds that an execution takes where nothing better is known: HumanEval's on one core of
-2026."""
+__all__ = ["START_S", "Cost", "array_expressions"]
+
 START_S = 5.0
 """From an array task's start to its first execution: Slurm, the interpreter, the sandbox."""
 

@@ -8,7 +8,6 @@ from the spool and written as a row group.
 
 from __future__ import annotations
 
-import math
 import platform
 import secrets
 import shutil
@@ -23,14 +22,22 @@ from hpc_runner import __version__
 from hpc_runner.config import RunConfig
 from hpc_runner.corpus.readers import Corpus, Sample, open_corpus
 from hpc_runner.errors import ConfigError, CorpusError, RowError, RunError, StorageError
+from hpc_runner.model import Candidate
 from hpc_runner.pipeline.cached import answer, key_maker, open_cache, without_cache
 from hpc_runner.pipeline.lock import CoordinatorLock
 from hpc_runner.pipeline.precheck import Precheck
 from hpc_runner.pipeline.profile_files import write_profile
+from hpc_runner.pipeline.sizing import (
+    ByTime,
+    execution_s,
+    shard_s,
+    shard_size,
+)
 from hpc_runner.pipeline.spool import Read, Spool, gather
 from hpc_runner.results.candidates import CandidateWriter
 from hpc_runner.results.query import connect
 from hpc_runner.results.schema import SCHEMA_VERSION
+from hpc_runner.results.vote import certain_executions
 from hpc_runner.rundir import RunDir
 from hpc_runner.runinfo import EnvironmentInfo, ImageInfo, RunInfo, temporary_info, write_info
 from hpc_runner.sandbox.dependencies import read_sets
@@ -44,13 +51,8 @@ if TYPE_CHECKING:
     from hpc_runner.pipeline.profiles import Profile
 
 __all__ = [
-    "Counts", "Programs", "corpus_digest", "lay_out", "plan", "refuse_foreign", "shard_size",
+    "Counts", "Programs", "corpus_digest", "lay_out", "plan", "refuse_foreign",
 ]  # fmt: skip
-
-MOST_PER_SHARD = 2000
-"""Candidates: what a worker may have to repeat or hold stays small."""
-LEAST_EXECUTIONS = 1000
-"""Per shard, as long as every worker has one: starting a worker has to pay."""
 
 
 class Programs(Protocol):
@@ -77,15 +79,6 @@ class Counts:
     @property
     def duplicates(self) -> int:
         return self.samples - self.candidates
-
-
-def shard_size(candidates: int, executions: int, workers: int) -> int:
-    """Candidates per shard: four shards for each worker, so that none waits long for the
-    last one; fewer when that would leave less than ``LEAST_EXECUTIONS`` in each, but never
-    fewer than workers.  ``executions``: of each candidate, at most."""
-    worth = candidates * executions // LEAST_EXECUTIONS
-    shards = min(max(worth, workers), workers * 4)
-    return max(1, min(math.ceil(candidates / shards), MOST_PER_SHARD))
 
 
 def plan(
@@ -122,7 +115,9 @@ def plan(
             precheck.resolve(run, environments, progress)
             return environments
 
-        counts = lay_out(run, corpus, config, precheck, ready if make_image else None)
+        on_cluster = profile is not None
+        ready_ = ready if make_image else None
+        counts = lay_out(run, corpus, config, precheck, ready_, by_time=on_cluster)
         now = datetime.now(UTC)
         info = RunInfo(
             run_id=f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(4)}",
@@ -201,6 +196,8 @@ def lay_out(
     config: RunConfig,
     precheck: Precheck | None = None,
     ready: Callable[[], tuple[EnvironmentInfo, ...]] | None = None,
+    *,
+    by_time: bool = False,
 ) -> Counts:
     """Write ``samples.parquet``, ``rejected.parquet`` and the candidates of wave 0.
 
@@ -211,8 +208,11 @@ def lay_out(
 
     ``ready`` is called when the corpus was read: it makes the environments, and their
     dependencies, ready, and without it no cache is looked at.
+
+    ``by_time``: shards are as large as the time that they take allows, the slowest first.
     """
     precheck = precheck or Precheck(config)
+    by_time = by_time and config.shard_size is None
     spool = Spool(run, config, precheck.see)
     try:
         read = spool.read(corpus)
@@ -220,17 +220,34 @@ def lay_out(
             raise CorpusError(_nothing(config, read))
         environments = () if ready is None else ready()
         with connect(run) as database, spool.records.open("rb") as records:
-            candidates = spool.order(database)
+            candidates, seconds = spool.order(database, slow_first=by_time)
             cached, query = _look_up(run, config, database, spool, environments, precheck)
-            executions = config.rounds * max(1, len(config.environments))
-            size = config.shard_size or shard_size(candidates - cached, executions, config.workers)
+            seconds *= (candidates - cached) / candidates
+            full = _shard_end(config, candidates - cached, seconds if by_time else None)
             with CandidateWriter(run.candidates(0)) as writer:
-                for rows, keys in gather(database, query, records, size):
+                for rows, keys in gather(database, query, records, full):
                     writer.write_shard(rows, precheck.shard(rows), keys)
             spool.number_samples(database)
     except OSError as error:
         raise StorageError(f"can't write the plan in {run.root}: {error}") from error
     return Counts(read.samples, candidates, cached, read.rejected, writer.shards)
+
+
+def _shard_end(
+    config: RunConfig, candidates: int, seconds: float | None
+) -> Callable[[int, Candidate], bool]:
+    """What ends a shard: its size, or its time where all candidates take ``seconds`` once."""
+    environments = max(1, len(config.environments))
+    if seconds is None:
+        at_most = config.rounds * environments
+        size = config.shard_size or shard_size(candidates, at_most, config.workers)
+        return lambda held, _: held >= size
+    executions = config.rounds * environments
+    if config.early_stop:
+        threshold = config.consensus_threshold
+        executions = certain_executions(config.rounds, environments, threshold)
+    wanted_s = shard_s(seconds * executions, config.workers * config.slots)
+    return ByTime(wanted_s * config.slots, lambda candidate: executions * execution_s(candidate))
 
 
 def _look_up(

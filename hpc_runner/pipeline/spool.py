@@ -22,6 +22,7 @@ from hpc_runner.corpus.policy import given_environment
 from hpc_runner.corpus.readers import Sample
 from hpc_runner.errors import RowError
 from hpc_runner.model import Candidate
+from hpc_runner.pipeline.sizing import execution_s
 from hpc_runner.results.cache_key import content
 from hpc_runner.results.candidates import Row
 from hpc_runner.results.files import table_writer
@@ -51,6 +52,7 @@ _COLUMNS: list[tuple[str, pa.DataType]] = [
     ("bytes", pa.int64()),
     ("content", pa.binary(32)),  # of cache_key; null without a cache
     ("requirements", pa.string()),  # JSON of dependencies.distinct; null where there are none
+    ("expected_s", pa.float64()),  # of an execution
 ]
 _SPOOLED = pa.schema(_COLUMNS)
 
@@ -100,7 +102,8 @@ class Spool:
                 spool.write(stored)
                 where = (offset, len(stored), len(record))
                 add((read.samples, *self._identity(sample, read.samples), *where,
-                     *self._for_the_cache(sample.candidate)))  # fmt: skip
+                     *self._for_the_cache(sample.candidate),
+                     execution_s(sample.candidate)))  # fmt: skip
                 self._seen(sample.candidate)
                 offset += len(stored)
                 read.samples += 1
@@ -108,16 +111,18 @@ class Spool:
                     break
         return read
 
-    def order(self, database: DuckDBPyConnection) -> int:
-        """Make the table ``firsts``, of the first sample of each candidate; how many there are.
+    def order(self, database: DuckDBPyConnection, *, slow_first: bool) -> tuple[int, float]:
+        """Make the table ``firsts``, of the first sample of each candidate; how many there are,
+        and how many seconds one execution of each takes, as far as can be guessed.
 
         Its column ``place`` is the order of the plan: the first candidate of each task,
-        then the second of each, and so on.
+        then the second of each, and so on; with ``slow_first`` first those that take long.
         """
+        slowness = "-floor(log2(expected_s))" if slow_first else "0"
         database.execute(
-            """
+            f"""
             CREATE TABLE firsts AS
-            SELECT s.*, row_number() OVER (ORDER BY turn, row) AS place FROM (
+            SELECT s.*, row_number() OVER (ORDER BY {slowness}, turn, row) AS place FROM (
                 SELECT s.*, row_number() OVER (PARTITION BY task_id ORDER BY row) AS turn
                 FROM read_parquet($1) s
                 JOIN (SELECT min(row) AS row FROM read_parquet($1) GROUP BY candidate_id)
@@ -126,8 +131,9 @@ class Spool:
             """,
             [str(self.table)],
         )
-        (candidates,) = database.execute("SELECT count(*) FROM firsts").fetchall()[0]
-        return int(candidates)
+        query = "SELECT count(*), coalesce(sum(expected_s), 0) FROM firsts"
+        candidates, seconds = database.execute(query).fetchall()[0]
+        return int(candidates), float(seconds)
 
     def number_samples(self, database: DuckDBPyConnection) -> None:
         """Write ``samples.parquet``."""
@@ -159,9 +165,14 @@ class Spool:
 
 
 def gather(
-    database: DuckDBPyConnection, query: str, spool: IO[bytes], size: int
+    database: DuckDBPyConnection,
+    query: str,
+    spool: IO[bytes],
+    full: Callable[[int, Candidate], bool],
 ) -> Iterator[tuple[list[Row], dict[bytes, bytes]]]:
     """The rows of each shard, and the cache's keys of its candidates.
+
+    ``full`` is asked with each candidate, and how many the shard has with it, whether it ends.
 
     ``query`` gives candidate_id, row, parent, offset, stored_bytes, bytes and key.
     """
@@ -173,11 +184,12 @@ def gather(
         spool.seek(offset)
         stored = spool.read(stored_bytes)
         record = json.loads(_CODEC.decompress(stored, record_bytes, asbytes=True))
-        rows.append((identity, row, Candidate(**record, parent=parent)))
+        candidate = Candidate(**record, parent=parent)
+        rows.append((identity, row, candidate))
         if key is not None:
             keys[identity] = key
         held += record_bytes
-        if len(rows) == size or held >= SHARD_BYTES:
+        if full(len(rows), candidate) or held >= SHARD_BYTES:
             yield rows, keys
             rows, keys, held = [], {}, 0
     if rows:

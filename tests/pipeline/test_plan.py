@@ -18,7 +18,8 @@ from hpc_runner.config import RunConfig
 from hpc_runner.corpus.readers import Sample
 from hpc_runner.errors import ConfigError, CorpusError, RowError, RunError, RuntimeFailure
 from hpc_runner.model import Candidate
-from hpc_runner.pipeline.plan import MOST_PER_SHARD, Counts, lay_out, plan, shard_size
+from hpc_runner.pipeline.plan import Counts, lay_out, plan
+from hpc_runner.pipeline.sizing import MOST_PER_SHARD, shard_size
 from hpc_runner.results.store import read_shard, shard_count
 from hpc_runner.rundir import RunDir
 from hpc_runner.runinfo import read_info
@@ -79,7 +80,7 @@ def test_every_sample_is_kept_and_every_candidate_is_in_one_shard(
         assert ids.index(candidate_id) == first
         assert candidate.task_id == corpus[first][0]
     assert all(len(shard) <= size for shard in laid)
-    assert counts == Counts(len(corpus), len(set(ids)), 0, len(laid))
+    assert counts == Counts(len(corpus), len(set(ids)), 0, 0, len(laid))
 
 
 def test_the_candidates_of_a_task_are_spread(tmp_path: Path) -> None:
