@@ -99,7 +99,8 @@ def install(top: Path, **config: Any) -> str:
     program = top / "bin" / "sarus"
     python = "/usr/bin/python3" if Path("/usr/bin/python3").exists() else sys.executable
     text = program.read_text(encoding="utf-8").partition("\n")[2]
-    program.write_text(f"#!{python} -I\n{text}", encoding="utf-8")
+    program.write_text(f"#!{python} -IS\n{text}", encoding="utf-8")
+    subprocess.run([python, "-m", "compileall", "-q", str(top / "bin")], check=True)
     (top / "etc").mkdir()
     (top / "repositories").mkdir()
     (top / "repositories").chmod(0o1777)

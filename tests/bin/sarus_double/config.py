@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pwd
-import socket
 import sys
 import time
 from dataclasses import dataclass, field
@@ -101,7 +100,7 @@ class Log:
     @staticmethod
     def _line(level: str, message: str) -> str:
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
-        where = f"[{now // 10**9}.{now % 10**9}] [{socket.gethostname()}-{os.getpid()}]"
+        where = f"[{now // 10**9}.{now % 10**9}] [{os.uname().nodename}-{os.getpid()}]"
         return f"{where} [main] [{level}] {message}"
 
 

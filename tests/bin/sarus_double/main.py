@@ -1,18 +1,23 @@
-"""The commands."""
+"""The commands.
+
+What each one needs is imported when it is there to run: ``ps`` and ``kill`` are called where
+every millisecond is waited for, as they are with the real one.
+"""
 
 from __future__ import annotations
 
 import os
-import resource
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from sarus_double import grammar, running
+from sarus_double import grammar
 from sarus_double.config import LOG, VERSION, Caller, Config, Refused, fail
-from sarus_double.container import Plan
-from sarus_double.repository import Image, Repository, table
+
+if TYPE_CHECKING:
+    from sarus_double.repository import Image
 
 GO_RUNTIME_BYTES = 1500 * 1000 * 1000
 CALLER = "--caller-of-the-double="
@@ -59,14 +64,10 @@ def _main(program: str, arguments: list[str], caller: Caller) -> int:
     config = Config.read(program, caller)
     if command == "run":
         return _run(config, caller, values, positional)
-    if command == "ps":
-        _count(positional, 0, 0, command)
-        print(running.table(config, caller), end="")
-        return 0
-    if command == "kill":
-        _count(positional, 1, 1, command)
-        running.kill(config, caller, positional[0])
-        return 0
+    if command in ("ps", "kill"):
+        return _containers(config, caller, command, positional)
+    from sarus_double.repository import Repository, table
+
     centralized = any(name == "centralized-repository" for name, _ in values)
     repository = Repository(config, caller, centralized)
     if command == "images":
@@ -84,6 +85,18 @@ def _main(program: str, arguments: list[str], caller: Caller) -> int:
         server, path, tag, digest = grammar.reference(positional[0])
         print(f"# image            : {server}/{path}:{tag or digest}")
         fail(f"failed to reach the registry {server}: a test double of Sarus has no registries")
+    return 0
+
+
+def _containers(config: Config, caller: Caller, command: str, positional: list[str]) -> int:
+    from sarus_double import running
+
+    if command == "ps":
+        _count(positional, 0, 0, command)
+        print(running.table(config, caller), end="")
+    else:
+        _count(positional, 1, 1, command)
+        running.kill(config, caller, positional[0])
     return 0
 
 
@@ -131,11 +144,17 @@ def _become_root(program: str, arguments: list[str], caller: Caller) -> None:
     os.setgroups([])
     os.setresgid(0, 0, 0)
     os.setresuid(0, 0, 0)
-    command = [sys.executable, "-I", program, f"{CALLER}{caller}", *arguments]
+    command = [sys.executable, "-I", "-S", program, f"{CALLER}{caller}", *arguments]
     os.execv(sys.executable, command)  # noqa: S606
 
 
 def _run(config: Config, caller: Caller, values: grammar.Given, positional: list[str]) -> int:
+    import resource
+
+    from sarus_double import running
+    from sarus_double.container import Plan
+    from sarus_double.repository import Repository
+
     soft, _ = resource.getrlimit(resource.RLIMIT_AS)
     if soft not in (resource.RLIM_INFINITY, -1) and soft < GO_RUNTIME_BYTES:
         raise Refused("fatal error: failed to reserve page summary memory\n\nruntime stack:")

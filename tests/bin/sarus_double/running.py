@@ -7,18 +7,17 @@ import fcntl
 import json
 import os
 import re
-import secrets
 import signal
 import sys
 import threading
-import traceback
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sarus_double import container
 from sarus_double.config import LOG, Caller, Config, Refused, fail
-from sarus_double.container import Plan
+
+if TYPE_CHECKING:
+    from sarus_double.container import Plan
 
 CHUNK = 32 << 10
 HANDED_ON = {
@@ -28,7 +27,9 @@ HANDED_ON = {
 
 def run(config: Config, plan: Plan, name: str) -> int:
     """Two processes as with the real one: this is ``sarus``, its child stands for runc."""
-    name = name or "sarus-container-" + secrets.token_hex(8)
+    from sarus_double import container
+
+    name = name or f"sarus-container-{os.urandom(8).hex()}"
     LOG.info(f"Executing {name}")
     us = os.getpid()
     runc = os.fork()
@@ -41,7 +42,7 @@ def run(config: Config, plan: Plan, name: str) -> int:
         except Refused as refused:
             print(refused, file=sys.stderr, flush=True)
         except BaseException:
-            traceback.print_exc()
+            sys.excepthook(*sys.exc_info())
         finally:
             os._exit(code)
     for number in HANDED_ON:
@@ -53,6 +54,8 @@ def run(config: Config, plan: Plan, name: str) -> int:
 
 
 def _runc(config: Config, plan: Plan, name: str) -> int:
+    from sarus_double import container
+
     if not re.fullmatch(r"[\w+.-]+", name, re.ASCII):
         raise Refused(_runc_says("invalid container ID format"))
     entry = _states(config, plan.caller) / f"{name}.json"
@@ -105,6 +108,8 @@ def _runc(config: Config, plan: Plan, name: str) -> int:
 
 def _first(plan: Plan, pipes: list[Any], go: tuple[int, int], trouble: tuple[int, int]) -> None:
     """The container's first process; doesn't return."""
+    from sarus_double import container
+
     code = 1
     try:
         os.dup2(pipes[0][0], 0)
@@ -128,6 +133,8 @@ def _first(plan: Plan, pipes: list[Any], go: tuple[int, int], trouble: tuple[int
 
 
 def _execute(plan: Plan, trouble: int) -> None:
+    from sarus_double import container
+
     os.dup2(trouble, 3, inheritable=False)
     try:
         container.execute(plan, 4)
