@@ -55,6 +55,7 @@ def _global(
 
 
 app.command(epilog=RUN_EPILOG)(run)
+app.command(epilog=cluster.SUBMIT_EPILOG)(cluster.submit)
 app.command(epilog=RESUME_EPILOG)(resume)
 app.command(epilog=RETRY_EPILOG)(retry)
 app.command()(look.status)

@@ -16,7 +16,15 @@ from hpc_runner.report.words import counted, duration
 from hpc_runner.rundir import RunDir
 from hpc_runner.runinfo import RunInfo, read_info
 
-__all__ = ["adopt", "enter", "first_script", "largest_array", "plan_rows", "slurm_scheduler"]
+__all__ = [
+    "adopt",
+    "coordinator_row",
+    "enter",
+    "first_script",
+    "largest_array",
+    "plan_rows",
+    "slurm_scheduler",
+]
 
 _LARGEST = 1001
 """Tasks in an array, where there is no Slurm to ask: its default."""
@@ -44,6 +52,9 @@ def adopt(run: RunDir, profile: Profile) -> None:
     The CPUs of an array task are the slots that were planned.  Raises ``ConfigError`` where
     the runtime is another one than the plan's.
     """
+    if not run.info.exists() and run.chain.exists():
+        write_profile(run, profile)  # its plan is still to come
+        return
     info = read_info(run)
     if profile.runtime not in (None, info.runtime):
         raise ConfigError(
@@ -54,6 +65,19 @@ def adopt(run: RunDir, profile: Profile) -> None:
         print(f"Array tasks keep {counted(info.config.slots, 'CPU')}, as planned", file=sys.stderr)
     planned = {"cpus_per_task": info.config.slots, "runtime": info.runtime}
     write_profile(run, profile.model_copy(update=planned))
+
+
+def coordinator_row(profile: Profile) -> str:
+    """What `submit --dry-run` tells of the coordinators.  Pure."""
+    mine = profile.coordinator
+    where = mine.partition or profile.partition
+    parts = [
+        counted(mine.cpus_per_task, "CPU"),
+        f"{mine.memory} MiB" if mine.memory is not None else "the site's memory",
+        f"at most {slurm_time(mine.time)}",
+        *([f"partition {where}"] if where else []),
+    ]
+    return "jobs that plan, vote and submit, for a short time each: " + ", ".join(parts)
 
 
 def largest_array() -> tuple[int, str]:

@@ -16,7 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpc_runner.config import RunConfig
-from hpc_runner.errors import ConfigError, CorpusError, StorageError
+from hpc_runner.errors import (
+    ConfigError,
+    CorpusError,
+    RunError,
+    SchedulerBusy,
+    SchedulerError,
+    StorageError,
+)
 from hpc_runner.pipeline.sizing import EXECUTION_S
 from hpc_runner.rundir import RunDir
 from hpc_runner.runinfo import EnvironmentInfo, RunInfo, read_info
@@ -33,6 +40,7 @@ __all__ = [
     "show_plan",
     "show_status",
     "show_summary",
+    "submit",
 ]
 
 EXAMPLE = "example"
@@ -104,8 +112,42 @@ def differences(info: RunInfo, config: RunConfig, digest: str) -> list[str]:
     return found
 
 
-def show_plan(run: RunDir, config: RunConfig, profile: Profile | None = None) -> None:
-    """Print what ``run`` would do.  Nothing is left behind, and nothing is built or run."""
+def submit(run: RunDir, config: RunConfig, profile: Profile) -> int:
+    """Have a run planned, coordinated and done by Slurm jobs; the id of the next coordinator.
+
+    Doing it again adds nothing but what is missing.  Raises ``ConfigError`` when the directory
+    is a run of something else, ``RunError`` when it is complete.
+    """
+    from hpc_runner.pipeline.chain import Record, read_record, write_record
+    from hpc_runner.pipeline.coordinator_job import begin
+    from hpc_runner.pipeline.profile_files import read_profile
+
+    if run.summary.exists():
+        raise RunError(f"{run.root} is complete; `hpc-runner report {run.root}` shows it")
+    if run.info.exists():
+        prepare(run, config, profile)
+        profile = read_profile(run) or profile
+    elif (record := read_record(run)) is not None and record.stopped is None:
+        before, now = record.config, config.model_dump(mode="json")
+        if before is not None and any(before.get(key) != now[key] for key in now):
+            raise ConfigError(
+                f"{run.root} was submitted with other options, and isn't planned yet: "
+                f"`hpc-runner cancel {run.root}` and give another --out"
+            )
+    try:
+        return begin(run, config, profile)
+    except SchedulerBusy:
+        raise  # Slurm may have it
+    except SchedulerError as error:
+        write_record(run, Record(config.model_dump(mode="json"), stopped=str(error)))
+        raise
+
+
+def show_plan(
+    run: RunDir, config: RunConfig, profile: Profile | None = None, *, jobs: bool = False
+) -> None:
+    """Print what ``run`` would do, or, with ``jobs``, what ``submit`` would.  Nothing is left
+    behind, and nothing is built or run."""
     from hpc_runner.pipeline.plan import plan
 
     with tempfile.TemporaryDirectory(prefix="hpc-runner-") as scratch:
@@ -118,6 +160,8 @@ def show_plan(run: RunDir, config: RunConfig, profile: Profile | None = None) ->
 
     known = cluster.largest_array()
     rows = cluster.plan_rows(info.shards, info.executions_at_most, profile, *known)
+    if jobs:
+        rows["coordinators"] = cluster.coordinator_row(profile)
     print(render_plan(info, rows))
     print(f"\nThe job script of the first array:\n\n{cluster.first_script(run, info, profile)}")
 
@@ -197,12 +241,16 @@ def run_to_end(run: RunDir, workers: int, *, quiet: bool, here: bool = False) ->
 
 def show_status(run: RunDir, *, as_json: bool, watch: bool) -> None:
     from hpc_runner.pipeline.coordinator import TICK_S
-    from hpc_runner.pipeline.status import Watch
+    from hpc_runner.pipeline.status import Watch, submitted
 
-    looking = Watch(run)
+    looking: Watch | None = None
 
     def show() -> Snapshot:
-        seen = looking.look()
+        nonlocal looking
+        seen = submitted(run) if looking is None else None
+        if seen is None:
+            looking = looking or Watch(run)
+            seen = looking.look()
         print(json.dumps(asdict(seen)) if as_json else _status_line(seen), flush=True)
         return seen
 
@@ -236,16 +284,19 @@ def show_summary(run: RunDir, *, as_json: bool) -> None:
 
 
 def _status_line(seen: Snapshot) -> str:
-    counts = ", ".join(f"{name} {count:,}" for name, count in seen.verdicts.items())
-    line = (
-        f"{seen.run_id}: {seen.phase}, {seen.done:,} of {seen.executions:,} executions, "
-        f"{seen.shards_finished:,} of {seen.shards:,} shards"
-    )
+    if not seen.run_id:
+        line = f"submitted: {seen.phase}"
+    else:
+        line = (
+            f"{seen.run_id}: {seen.phase}, {seen.done:,} of {seen.executions:,} executions, "
+            f"{seen.shards_finished:,} of {seen.shards:,} shards"
+        )
     if seen.wave:
         line += f" of {seen.wave + 1} waves"
     if seen.coordinator:
         line += f", {seen.coordinator}"
-    return f"{line}\n  {counts}" if counts else line
+    counts = ", ".join(f"{name} {count:,}" for name, count in seen.verdicts.items())
+    return "\n  ".join(filter(None, [line, counts, seen.reason]))
 
 
 def _environment(environment: EnvironmentInfo) -> str:

@@ -109,6 +109,14 @@ def cancel(run: RunArgument) -> None:
     from hpc_runner.pipeline.coordinator import cancel as stop
 
     target = open_run(run)
+    if target.profile.exists() and not target.summary.exists():
+        from hpc_runner.pipeline.coordinator_job import cancel as stop_jobs
+
+        if target.info.exists():
+            stop(target)
+        stop_jobs(target)
+        print(f"Its jobs commit what is finished and end; `hpc-runner resume {run}` goes on.")
+        return
     found = stop(target)
     if found is None:
         print(f"Nothing was running. Marked as cancelled; `hpc-runner resume {run}` goes on.")

@@ -358,14 +358,24 @@ def resume(
     from hpc_runner.runinfo import read_info
 
     target = open_run(run)
-    planned = read_info(target).config.workers
     if workers is not None and workers < 1:
         raise ConfigError(f"--workers: at least 1 (found {workers})")
     site = chosen_profile(cluster, profile, slurm)
     if site is not None:
         adopt(target, site)
+    if target.chain.exists() and cluster != "local" and not target.summary.exists():
+        _resume_jobs(target)
+        return
+    planned = read_info(target).config.workers
     here = cluster == "local" and target.profile.exists()
     _finish(target, workers or (cores().usable if here else planned), quiet=quiet, here=here)
+
+
+def _resume_jobs(run: RunDir) -> None:
+    from hpc_runner.pipeline.coordinator_job import resume as resume_jobs
+
+    job, new = resume_jobs(run)
+    print(f"Job {job} {'was queued to coordinate' if new else 'coordinates'} {run.root}")
 
 
 def _finish(run: RunDir, workers: int, *, quiet: bool, here: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""What workers wrote on stderr, shard by shard, from the run's directory alone."""
+"""What workers and coordinators wrote on stderr, from the run's directory alone."""
 
 from __future__ import annotations
 
@@ -24,20 +24,31 @@ class LogLine:
 
 
 class Logs:
-    """The logs of a run's workers, of one wave or shard if told.
+    """The logs of a run's workers, of one wave or shard if told; or of its coordinators, whose
+    lines have the wave and shard -1.
 
     ``read`` gives the lines that are new since it was called before, so that calling it again
     and again follows the run.  Raises ``StorageError`` for what can't be read.
     """
 
-    def __init__(self, run: RunDir, wave: int | None = None, shard: int | None = None) -> None:
+    def __init__(
+        self,
+        run: RunDir,
+        wave: int | None = None,
+        shard: int | None = None,
+        *,
+        coordinator: bool = False,
+    ) -> None:
         self._run = run
+        self._coordinator = coordinator
         self._wave = wave
         self._shard = shard
         self._read: dict[tuple[int, int], int] = {}
 
     def found(self) -> list[tuple[int, int]]:
         """(wave, shard) of each log there is, in order."""
+        if self._coordinator:
+            return [(-1, -1)] if self._run.coordinator_log.exists() else []
         waves = self._run.waves() if self._wave is None else [self._wave]
         pairs = []
         for wave in waves:
@@ -53,6 +64,8 @@ class Logs:
         if self._wave is not None and self._wave not in waves:
             there = ", ".join(map(str, waves)) or "none"
             raise RunError(f"{self._run.root} has no wave {self._wave} (there are: {there})")
+        if self._coordinator and not self.found():
+            raise RunError(f"no Slurm job has coordinated {self._run.root} yet")
         if not self.found():
             what = "a shard" if self._shard is None else f"shard {self._shard}"
             raise RunError(f"no worker of {what} has written anything yet in {self._run.root}")
@@ -60,7 +73,8 @@ class Logs:
     def read(self, *, whole: bool = False) -> Iterator[LogLine]:
         """Complete lines; with ``whole`` the last one need not be."""
         for wave, shard in self.found():
-            text = self._new(self._run.log(wave, shard), (wave, shard), whole=whole)
+            path = self._run.coordinator_log if wave < 0 else self._run.log(wave, shard)
+            text = self._new(path, (wave, shard), whole=whole)
             for line in text.splitlines():
                 yield LogLine(wave, shard, line)
 

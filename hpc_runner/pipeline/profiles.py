@@ -150,7 +150,7 @@ class CoordinatorJob(_Table):
     qos: Word | None = None
     constraint: Word | None = None
     time: Minutes = 120
-    memory: Megabytes | None = 4096
+    memory: Megabytes | None = 2048
     cpus_per_task: int = Field(default=1, ge=1, le=1024)
 
 

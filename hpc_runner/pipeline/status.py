@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hpc_runner.errors import StorageError
+from hpc_runner.pipeline.chain import read_record
 from hpc_runner.pipeline.lock import holder
 from hpc_runner.results.candidates import shard_sizes
 from hpc_runner.results.files import write_json
@@ -18,7 +19,9 @@ from hpc_runner.results.store import result_verdicts
 from hpc_runner.rundir import RunDir
 from hpc_runner.runinfo import read_info
 
-__all__ = ["Snapshot", "Watch"]
+__all__ = ["JOBS", "Snapshot", "Watch", "submitted"]
+
+JOBS = "coordinated by Slurm jobs"
 
 WORTH_KEEPING = 200
 """Results counted anew: then the count is kept on the disk for others."""
@@ -34,7 +37,7 @@ class Snapshot:
 
     run_id: str
     phase: str
-    """running | voting | stopped | cancelled | done"""
+    """planning | running | voting | stopped | cancelled | done"""
     wave: int
     """The last one that has candidates."""
     executions: int
@@ -46,6 +49,19 @@ class Snapshot:
     in_flight: int
     """Executions that run now, by the workers' last word."""
     coordinator: str | None
+    reason: str | None = None
+    """Why the run stopped, where somebody has written it down."""
+
+
+def submitted(run: RunDir) -> Snapshot | None:
+    """Of a run whose first coordinator, a Slurm job, hasn't planned it yet; else None."""
+    if run.info.exists() or (record := read_record(run)) is None:
+        return None
+    phase = "planning" if record.stopped is None else "stopped"
+    if run.cancelled.exists():
+        phase = "cancelled"
+    jobs = JOBS if phase == "planning" else None
+    return Snapshot("", phase, 0, 0, 0, {}, 0, 0, 0, jobs, record.stopped)
 
 
 class Watch:
@@ -73,17 +89,17 @@ class Watch:
             verdicts.update(found.verdicts)
         for beat in beats:
             verdicts.update(beat.verdicts)
-        coordinator = holder(run)
+        coordinator, reason = self._coordinator()
         now = datetime.now(UTC)
         alive = [
             beat
             for beat in beats
-            if coordinator is not None
+            if coordinator not in (None, JOBS)
             or (run.profile.exists() and (now - beat.updated_at).total_seconds() < RECENT_S)
         ]
         return Snapshot(
             run_id=info.run_id,
-            phase=self._phase(coordinator is not None or bool(alive)),
+            phase=self._phase(coordinator is not None or (alive and not run.cancelled.exists())),
             wave=max(self._waves),
             executions=sum(found.executions for found in waves),
             done=sum(found.done for found in waves) + sum(beat.done for beat in beats),
@@ -91,10 +107,22 @@ class Watch:
             shards=sum(len(found.sizes) for found in waves),
             shards_finished=sum(len(found.finished) for found in waves),
             in_flight=sum(beat.in_flight for beat in alive),
-            coordinator=None if coordinator is None else str(coordinator),
+            coordinator=coordinator,
+            reason=reason,
         )
 
-    def _phase(self, alive: bool) -> str:
+    def _coordinator(self) -> tuple[str | None, str | None]:
+        """Who coordinates, and why nobody does."""
+        found = holder(self._run)
+        if found is not None:
+            return str(found), None
+        record = read_record(self._run)
+        if record is None or self._run.summary.exists() or self._run.cancelled.exists():
+            return None, None
+        # Between two of its jobs nobody holds the lock.
+        return (JOBS, None) if record.stopped is None else (None, record.stopped)
+
+    def _phase(self, alive: object) -> str:
         if self._run.summary.exists():
             return "done"
         if alive:

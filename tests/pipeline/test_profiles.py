@@ -84,7 +84,7 @@ def test_the_profiles_of_the_project_are_right(
     cscs, generic = map(load_profile, paths)
     assert (cscs.runtime, cscs.cpus_per_task, cscs.memory) == ("sarus", 36, None)
     assert cscs.variables() == {"HPC_RUNNER_IMAGES": "/scratch/me/hpc_runner/images"}
-    assert (generic.time, generic.memory, generic.coordinator.time) == (60, 4096, 120)
+    assert (generic.time, generic.memory, generic.coordinator.time) == (60, 3072, 120)
 
 
 def test_every_key_is_explained(checkout: Path) -> None:

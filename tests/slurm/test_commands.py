@@ -115,3 +115,127 @@ def test_a_machine_without_slurm_says_so(cli: Run, profile: Path, tmp_path: Path
     shown = cli("run", "example", *ON_CLUSTER, profile, "--dry-run", **path)
     assert shown.returncode == 0, shown.stderr
     assert "remark         how large an array may be is a guess" in shown.stdout
+
+
+# Nothing but jobs
+
+
+def ended(cli: Run, cluster: Cluster, run: Path, seconds: float = 150) -> None:
+    """Wait for the queue to be empty; the run must be done then."""
+    cluster.wait_for(lambda: not cluster.run("squeue", "-h"), seconds)
+    status = json.loads(cli("status", run, "--json").stdout)
+    assert status["phase"] == "done", (run / "coordinator.log").read_text()
+
+
+def processes_of(run: Path) -> list[str]:
+    """Commands outside of Slurm that name the run."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            variables = (process / "environ").read_bytes()
+        except OSError:
+            continue
+        if any(str(run) in word for word in words) and b"SLURM_JOB_ID=" not in variables:
+            found.append(" ".join(words))
+    return found
+
+
+def test_submit_leaves_no_process_here(
+    cli: Run, cluster: Cluster, profile: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    words = ("example", "--profile", profile, "--out", run)
+    done = cli("submit", *words)
+    assert done.returncode == 0, done.stderr
+    assert "coordinates" in done.stdout
+    assert processes_of(run) == []
+    again = cli("submit", *words)
+    assert again.returncode == 0, again.stderr
+    other = cli("submit", *words, "--rounds", "5")
+    assert other.returncode == 2
+    assert "submitted with other options" in other.stderr or "rounds was 3" in other.stderr
+    assert json.loads(cli("status", run, "--json").stdout)["phase"] in ("planning", "running")
+    ended(cli, cluster, run)
+    assert processes_of(run) == []
+    assert "Accepted by consensus" in cli("report", run).stdout
+    assert "the run is done" in cli("logs", run, "--coordinator").stdout
+    assert "is complete" in cli("submit", *words).stderr
+
+
+def test_a_submission_that_slurm_refuses_can_be_mended(
+    cli: Run, cluster: Cluster, profile: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    words = ("example", "--profile", profile, "--out", run)
+    done = cli("submit", *words, "--slurm", "coordinator.partition=nowhere")
+    assert done.returncode == 1
+    assert "invalid partition" in done.stderr
+    status = json.loads(cli("status", run, "--json").stdout)
+    assert status["phase"] == "stopped"
+    assert "invalid partition" in status["reason"]
+    assert cli("submit", *words, "--rounds", "1").returncode == 0
+    ended(cli, cluster, run)
+
+
+def test_a_script_for_sbatch_does_the_same(
+    cli: Run, cluster: Cluster, checkout: Path, profile: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    script = checkout / "slurm" / "validate.sbatch"
+    program = tmp_path / "hpc-runner"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m hpc_runner "$@"\n')
+    program.chmod(0o755)
+    corpus = checkout / "hpc_runner" / "examples" / "corpus.jsonl"
+    told = ["sbatch", "--parsable", f"--output={tmp_path}/log", script, corpus, run]
+    done = subprocess.run(
+        [*map(str, told), "--profile", str(profile)],
+        env={**cluster.environment, "HPC_RUNNER": str(program), "PYTHONPATH": str(checkout)},
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    cluster.wait_for(run.exists)
+    ended(cli, cluster, run)
+    assert "Accepted by consensus" in cli("report", run).stdout
+
+
+def test_cancel_and_resume_a_run_of_jobs(
+    cli: Run, cluster: Cluster, profile: Path, tmp_path: Path
+) -> None:
+    corpus = tmp_path / "slow.jsonl"
+    rows = [{"task_id": f"t/{n}", "code": f"import time; time.sleep(1); {n}"} for n in range(12)]
+    corpus.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    run = tmp_path / "run"
+    done = cli("submit", corpus, "--profile", profile, "--workers", "2", "--out", run)
+    assert done.returncode == 0, done.stderr
+    cluster.wait_for(lambda: list(run.glob("waves/000/heartbeats/*.json")))
+    done = cli("cancel", run)
+    assert done.returncode == 0, done.stderr
+    cluster.wait_for(lambda: not cluster.run("squeue", "-h"))
+    assert json.loads(cli("status", run, "--json").stdout)["phase"] == "cancelled"
+    done = cli("resume", run, "--cluster", "slurm", "--profile", profile, "--slurm", "time=9")
+    assert done.returncode == 0, done.stderr
+    assert "was queued to coordinate" in done.stdout
+    ended(cli, cluster, run)
+    assert json.loads((run / "profile.json").read_text())["time"] == "00:09:00"
+    summary = json.loads(cli("report", run, "--json").stdout)
+    assert (summary["accepted"], summary["executions"]) == (12, 36)
+
+
+def test_why_a_submitted_run_stopped_is_told(
+    cli: Run, cluster: Cluster, profile: Path, tmp_path: Path
+) -> None:
+    """The corpus is gone when its coordinator starts."""
+    corpus = tmp_path / "corpus.jsonl"
+    corpus.write_text('{"task_id": "a", "code": "x = 1"}\n')
+    hold = cluster.sbatch("--exclusive", "-N4", "-o", "/dev/null", "--wrap", "sleep 300")
+    cluster.wait_for(lambda: cluster.states(hold) == ["RUNNING"])
+    done = cli("submit", corpus, "--profile", profile, "--out", "run")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(cli("status", "run", "--json").stdout)["phase"] == "planning"
+    corpus.unlink()
+    cluster.run("scancel", str(hold))
+    cluster.wait_for(lambda: not cluster.run("squeue", "-h"))
+    status = cli("status", "run", "--watch").stdout
+    assert "submitted: stopped" in status
+    assert "corpus.jsonl" in status
