@@ -57,14 +57,15 @@ def pytest_runtest_makereport(item: pytest.Item) -> Any:
     check = item.name.partition("[")[0].removeprefix("test_")
     cells = item.config.stash[BOOK].outcomes.setdefault(check, {})
     name = parameters.params["subject"]
+    before = cells.get(name)
     if report.failed:
         cells[name] = "FAILED"
     elif report.skipped:
-        cells[name] = "skipped"
+        cells[name] = {"ok": "partly", None: "skipped"}.get(before, str(before))
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
         item.config.stash[BOOK].reasons[f"{check}, {name}"] = str(reason)
     elif report.when == "call":
-        cells[name] = "ok"
+        cells[name] = {"skipped": "partly", None: "ok"}.get(before, str(before))
     return report
 
 

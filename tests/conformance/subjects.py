@@ -356,7 +356,7 @@ class Book:
     """What the table at the end is made of."""
 
     outcomes: dict[str, dict[str, str]] = field(default_factory=dict)
-    """Check → subject → "ok", "FAILED" or "skipped"."""
+    """Check → subject → "ok", "FAILED", "skipped", or "partly" where some of it was."""
     subjects: dict[str, str] = field(default_factory=dict)
     """Subject → what it is, or why there is none."""
     reasons: dict[str, str] = field(default_factory=dict)
