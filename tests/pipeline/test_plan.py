@@ -219,7 +219,7 @@ def test_an_environment_in_which_no_agent_starts_stops_the_plan(
     """It answers when it is asked for its version, and can't run the agent."""
     python = tmp_path / "python"
     python.write_text(
-        '#!/bin/sh\ncase "$*" in *-c*) echo 3.11.7;; *) echo no libz >&2; exit 1;; esac'
+        '#!/bin/sh\ncase " $* " in *" -c "*) echo 3.11.7;; *) echo no libz >&2; exit 1;; esac'
     )
     python.chmod(0o755)
     run = RunDir(tmp_path / "run")
