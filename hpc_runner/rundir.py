@@ -12,7 +12,9 @@ RUN/
   rejected.parquet             rows of the corpus that could not be used
   cached_candidates.parquet    what the result cache knew, if it knew anything, so that it
   cached_votes.parquet         is in no shard; and its votes
-  waves/000/candidates.parquet one row group per shard
+  waves/000/candidates.parquet one row group per shard; from the 1,000th shard on
+                               candidates-001.parquet and so on, which are there before it
+  waves/000/shards.json        how many candidates each shard has
   waves/000/dependencies.json  where the candidates' dependencies lie, if they have any
   waves/000/parts/00000/       what a worker has committed of a shard so far
   waves/000/results/00000.parquet   a finished shard: its existence is the marker
@@ -115,6 +117,9 @@ class RunDir:
     def candidates(self, wave: int) -> Path:
         return self.wave(wave) / "candidates.parquet"
 
+    def shard_sizes(self, wave: int) -> Path:
+        return self.wave(wave) / "shards.json"
+
     def dependencies(self, wave: int) -> Path:
         return self.wave(wave) / "dependencies.json"
 
@@ -173,6 +178,11 @@ class RunDir:
     def beating_shards(self, wave: int) -> set[int]:
         """Those that a worker has said something of."""
         return _numbers(self.heartbeat(wave, 0).parent, ".json")
+
+
+def piece(path: Path, number: int) -> Path:
+    """The file that goes on where ``path`` ends: ``candidates-001.parquet``."""
+    return path.with_name(f"{path.stem}-{number:03d}{path.suffix}") if number else path
 
 
 def _numbers(directory: Path, suffix: str) -> set[int]:

@@ -29,7 +29,7 @@ from hpc_runner.pipeline.chain import Chain
 from hpc_runner.pipeline.profile_files import read_profile
 from hpc_runner.pipeline.scheduler import EXIT_STOPPED, EXIT_TIME_UP, worker_environment
 from hpc_runner.pipeline.slurm import Slurm
-from hpc_runner.results.candidates import shard_count
+from hpc_runner.results.candidates import shard_sizes
 from hpc_runner.results.files import write_json
 from hpc_runner.rundir import RunDir
 
@@ -132,7 +132,7 @@ def _check_chain(run: RunDir, wave: int, code: int) -> None:
     if not run.chain.exists() or run.cancelled.exists() or run.summary.exists():
         return
     try:
-        left = shard_count(run.candidates(wave)) - len(run.finished_shards(wave))
+        left = len(shard_sizes(run, wave)) - len(run.finished_shards(wave))
         profile = read_profile(run)
         if profile is not None and (left <= 0 or code != 0):
             Chain(run, profile, Slurm(deadline_s=_SLURM_S)).ensure()

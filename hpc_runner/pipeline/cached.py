@@ -16,7 +16,7 @@ from hpc_runner.pipeline.precheck import Precheck
 from hpc_runner.pipeline.spool import gather, rows_writer
 from hpc_runner.results.cache import ENTRIES, OF_THE_CANDIDATE, Cache, Keep
 from hpc_runner.results.cache_key import KeyMaker, dependencies
-from hpc_runner.results.candidates import CandidateWriter
+from hpc_runner.results.candidates import CandidateWriter, pieces
 from hpc_runner.results.files import table_writer
 from hpc_runner.results.query import connect, result_files, table_view
 from hpc_runner.results.schema import CANDIDATES, VOTES
@@ -118,7 +118,7 @@ def keep_votes(run: RunDir, info: RunInfo, wave: int) -> None:
     )
     with connect(run) as database:
         table_view(database, "votes", [run.votes], VOTES)
-        table_view(database, "candidates", [run.candidates(wave)], CANDIDATES)
+        table_view(database, "candidates", pieces(run.candidates(wave)), CANDIDATES)
         table_view(database, "results", result_files(run, [wave]))
         entries = database.sql(
             f"""

@@ -48,8 +48,8 @@ class WaveOpener(Protocol):
     """What makes the waves after the first: refinement."""
 
     def open(self, run: RunDir, wave: int) -> int:
-        """Write the candidates of ``wave`` by rename (``RunDir.candidates``), with
-        ``generation`` and ``parent``, once the wave before it has been voted on.
+        """Write the candidates of ``wave`` (``wave_writer``), with ``generation`` and
+        ``parent``, once the wave before it has been voted on.
 
         Returns how many there are; 0, and no file: the run has no more waves.
         Called again for the same wave when it was interrupted.

@@ -34,7 +34,7 @@ from hpc_runner.pipeline.sizing import (
     shard_size,
 )
 from hpc_runner.pipeline.spool import Read, Spool, gather
-from hpc_runner.results.candidates import CandidateWriter
+from hpc_runner.results.candidates import wave_writer
 from hpc_runner.results.query import connect
 from hpc_runner.results.schema import SCHEMA_VERSION
 from hpc_runner.results.vote import certain_executions
@@ -224,7 +224,7 @@ def lay_out(
             cached, query = _look_up(run, config, database, spool, environments, precheck)
             seconds *= (candidates - cached) / candidates
             full = _shard_end(config, candidates - cached, seconds if by_time else None)
-            with CandidateWriter(run.candidates(0)) as writer:
+            with wave_writer(run, 0) as writer:
                 for rows, keys in gather(database, query, records, full):
                     writer.write_shard(rows, precheck.shard(rows), keys)
             spool.number_samples(database)
@@ -310,11 +310,12 @@ def _leftovers(run: RunDir) -> Iterator[Path]:
     files = (run.samples, run.rejected, run.cached_candidates, run.cached_votes)
     whole = (*files, run.planning, run.wave(0).parent)
     halves = tuple(f".{path.name}." for path in files)
+    later = f"{run.cached_candidates.stem}-"  # its further pieces
     for path in run.root.iterdir():
         if (
             path in whole
             or path == temporary_info(run)
-            or path.name.startswith((run.scratch("").name, *halves))
+            or path.name.startswith((run.scratch("").name, *halves, later, f".{later}"))
         ):
             yield path
 

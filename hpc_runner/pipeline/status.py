@@ -147,7 +147,7 @@ class _Wave:
     def __init__(self, run: RunDir, wave: int, executions: int) -> None:
         self._run, self._wave = run, wave
         self._executions = executions  # of each candidate
-        self.sizes = shard_sizes(run.candidates(wave))
+        self.sizes = shard_sizes(run, wave)
         self.executions = sum(self.sizes) * executions
         self.finished: set[int] = set()
         self.verdicts: Counter[str] = Counter()

@@ -60,7 +60,7 @@ class WaveState:
 
 def shards_of(run: RunDir, wave: int) -> int:
     """Raises ``StorageError``."""
-    return len(shard_sizes(run.candidates(wave)))
+    return len(shard_sizes(run, wave))
 
 
 def advance(run: RunDir, wave: int, scheduler: Scheduler, memory: Memory) -> WaveState:
@@ -74,9 +74,7 @@ def advance(run: RunDir, wave: int, scheduler: Scheduler, memory: Memory) -> Wav
     shards = shards_of(run, wave)
     running = [attempt for attempt in attempts if attempt.state is AttemptState.RUNNING]
     ledger = read_ledger(run, wave)
-    books = Books(
-        run, wave, ledger, memory.patience, lambda shard: shard_sizes(run.candidates(wave))[shard]
-    )
+    books = Books(run, wave, ledger, memory.patience, lambda shard: shard_sizes(run, wave)[shard])
     books.update(attempts, finished)
     if books.changed:
         write_ledger(run, wave, ledger)
@@ -143,7 +141,7 @@ def _lay_portions(run: RunDir, wave: int, shards: list[int], ledger: Ledger) -> 
     for shard in shards:
         record = ledger.shards.get(shard)
         if record is not None and record.search is not None:
-            rows = shard_sizes(run.candidates(wave))[shard]
+            rows = shard_sizes(run, wave)[shard]
             write_portion(run, wave, shard, halving.portion(record.search, rows))
         elif shard in laid:
             remove_portion(run, wave, shard)

@@ -67,7 +67,7 @@ def temporary_files(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def table_writer(
-    path: Path, schema: pa.Schema, *, durable: bool = True
+    path: Path, schema: pa.Schema, *, durable: bool = True, statistics: bool = True
 ) -> Iterator[Callable[[pa.Table], None]]:
     """Write a Parquet file (zstd, page checksums) piece by piece, whole or not at all.
 
@@ -76,8 +76,19 @@ def table_writer(
     """
     with (
         atomic_file(path, durable=durable) as file,
-        pq.ParquetWriter(file, schema, compression="zstd", write_page_checksum=True) as writer,
+        row_groups(file, schema, statistics=statistics) as write,
     ):
+        yield write
+
+
+@contextmanager
+def row_groups(
+    file: BinaryIO, schema: pa.Schema, *, statistics: bool = True
+) -> Iterator[Callable[[pa.Table], None]]:
+    """The same for a file that is open; errors are the disk's and Arrow's own."""
+    with pq.ParquetWriter(
+        file, schema, compression="zstd", write_page_checksum=True, write_statistics=statistics
+    ) as writer:
 
         def write(table: pa.Table) -> None:
             writer.write_table(table.cast(schema), row_group_size=max(1, table.num_rows))
@@ -98,12 +109,14 @@ def write_table(path: Path, table: pa.Table, *, parents: bool = True) -> None:
             write(table.slice(offset, 100_000))
 
 
-def write_json(path: Path, content: Mapping[str, Any], *, durable: bool = True) -> None:
-    """Write an object as indented JSON, whole or not at all; makes missing directories.
+def write_json(
+    path: Path, content: Mapping[str, Any], *, durable: bool = True, indent: int | None = 2
+) -> None:
+    """Write an object as JSON, indented for people, whole or not at all; makes missing directories.
 
     Raises ``StorageError`` when the disk refuses.
     """
-    text = json.dumps(content, indent=2, ensure_ascii=False)
+    text = json.dumps(content, indent=indent, ensure_ascii=False)
     _make_directory(path.parent)
     with atomic_file(path, durable=durable) as file:
         file.write((text + "\n").encode("utf-8", "backslashreplace"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hpc_runner.results.candidates import pieces
 from hpc_runner.results.query import table_view
 from hpc_runner.results.schema import CANDIDATES
 from hpc_runner.rundir import RunDir
@@ -39,7 +40,7 @@ def accepted_after_refinement(connection: DuckDBPyConnection, run: RunDir, waves
 
     The connection has the views ``samples`` and ``votes``.
     """
-    later = [run.candidates(wave) for wave in waves if wave > 0]
+    later = [path for wave in waves if wave > 0 for path in pieces(run.candidates(wave))]
     if not later:
         return 0
     table_view(connection, "refined", later, CANDIDATES)

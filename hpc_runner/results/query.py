@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from hpc_runner.errors import StorageError
+from hpc_runner.results.candidates import pieces
 from hpc_runner.results.schema import RESULTS
 from hpc_runner.rundir import RunDir
 
@@ -74,8 +75,10 @@ def result_files(run: RunDir, waves: Iterable[int]) -> list[Path]:
 
 def candidate_files(run: RunDir, wave: int = 0) -> list[Path]:
     """All candidates of a wave: for the first one, those that the cache knew, too."""
-    known = [run.cached_candidates] if wave == 0 and run.cached_candidates.exists() else []
-    return [run.candidates(wave), *known]
+    known = []
+    if wave == 0 and run.cached_candidates.exists():
+        known = pieces(run.cached_candidates)
+    return [*pieces(run.candidates(wave)), *known]
 
 
 def table_view(

@@ -229,7 +229,7 @@ def _planned(run: RunDir, waves: list[int], each: int) -> tuple[int, int, int]:
     planned = unfinished = candidates = 0
     for wave in waves:
         finished = run.finished_shards(wave)
-        sizes = shard_sizes(run.candidates(wave))
+        sizes = shard_sizes(run, wave)
         planned += each * sum(size for shard, size in enumerate(sizes) if shard in finished)
         unfinished += sum(shard not in finished for shard in range(len(sizes)))
         candidates += sum(sizes)

@@ -32,7 +32,7 @@ import pyarrow.parquet as pq
 
 from hpc_runner.errors import StorageError
 from hpc_runner.model import Verdict
-from hpc_runner.results.candidates import shard_sizes
+from hpc_runner.results.candidates import read_columns, shard_sizes
 from hpc_runner.results.files import table_writer
 from hpc_runner.results.query import connect, table_view
 from hpc_runner.results.schema import VOTES
@@ -240,7 +240,7 @@ def _known_before(run: RunDir) -> Iterator[pa.Table]:
 def _chunks(run: RunDir, wave: int, chunk_rows: int) -> Iterator[range]:
     """Consecutive shards with about ``chunk_rows`` results (or candidates) together."""
     finished = run.finished_shards(wave)
-    sizes = list(shard_sizes(run.candidates(wave)))
+    sizes = list(shard_sizes(run, wave))
     try:
         for shard in finished.intersection(range(len(sizes))):
             with pq.ParquetFile(run.result(wave, shard)) as file:
@@ -356,8 +356,7 @@ ORDER BY c.position
 def _vote_on(
     run: RunDir, wave: int, shards: range, threshold: float, memory_limit: str
 ) -> pa.Table:
-    with pq.ParquetFile(run.candidates(wave)) as file:
-        candidates = file.read_row_groups(list(shards), columns=_COLUMNS)
+    candidates = read_columns(run.candidates(wave), shards, _COLUMNS)
     position = pa.array(range(candidates.num_rows), pa.int64())
     finished = run.finished_shards(wave)
     parameters = {

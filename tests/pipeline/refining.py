@@ -6,7 +6,7 @@ from collections.abc import Set
 
 import pyarrow.parquet as pq
 
-from hpc_runner.results.candidates import CandidateWriter, read_shard, shard_count
+from hpc_runner.results.candidates import read_shard, shard_count, wave_writer
 from hpc_runner.rundir import RunDir
 
 BETTER = {"wrong_answer": "runtime_error", "runtime_error": "accepted"}
@@ -40,7 +40,7 @@ class Refining:
                 better.append((made.candidate_id, row, made))
         if not better or wave >= self._waves:
             return 0
-        with CandidateWriter(run.candidates(wave)) as writer:
+        with wave_writer(run, wave) as writer:
             for first in range(0, len(better), 2):
                 writer.write_shard(better[first : first + 2])
         return len(better)

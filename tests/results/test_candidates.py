@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -13,8 +14,17 @@ from results.made_runs import make_candidate
 
 from hpc_runner.errors import StorageError
 from hpc_runner.model import Calls, Candidate, Case, Limits, Stdio, StdioCase
-from hpc_runner.results.candidates import Checked, read_checked
+from hpc_runner.results.candidates import (
+    SHARDS_PER_FILE,
+    Checked,
+    pieces,
+    read_checked,
+    read_columns,
+    shard_sizes,
+    wave_writer,
+)
 from hpc_runner.results.store import CandidateWriter, read_shard, shard_count
+from hpc_runner.rundir import RunDir, piece
 
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -122,3 +132,57 @@ def test_candidates_of_a_version_without_policy_have_no_findings(tmp_path: Path)
     pq.write_table(pq.read_table(path).drop_columns(["findings", "refused"]), path)
     assert read_checked(path, 0) == {}
     assert read_shard(path, 0)[0][2] == made
+
+
+def test_many_shards_lie_in_several_files(tmp_path: Path) -> None:
+    run = RunDir(tmp_path)
+    count = 2 * SHARDS_PER_FILE + 3
+    made = [make_candidate(n) for n in range(count)]
+    with wave_writer(run, 0) as writer:
+        for number, candidate in enumerate(made):
+            writer.write_shard([(candidate.candidate_id, number, candidate)])
+        assert not run.candidates(0).exists(), "it says that the others are there"
+    files = pieces(run.candidates(0))
+    assert [path.name for path in files] == [
+        "candidates.parquet", "candidates-001.parquet", "candidates-002.parquet",
+    ]  # fmt: skip
+    assert shard_count(run.candidates(0)) == count
+    for shard in (0, SHARDS_PER_FILE - 1, SHARDS_PER_FILE, count - 1):
+        ((identity, row, candidate),) = read_shard(run.candidates(0), shard)
+        assert (identity, row, candidate) == (made[shard].candidate_id, shard, made[shard])
+        assert read_checked(run.candidates(0), shard) == {}
+    with pytest.raises(StorageError, match=f"has no shard {count}: it has {count}"):
+        read_shard(run.candidates(0), count)
+    told = shard_sizes(run, 0)
+    assert told == (1,) * count
+    run.shard_sizes(0).unlink()
+    os.utime(run.candidates(0))
+    assert shard_sizes(run, 0) == told
+    few = range(SHARDS_PER_FILE - 1, SHARDS_PER_FILE + 2)
+    rows = read_columns(run.candidates(0), few, ["row"])["row"].to_pylist()
+    assert rows == list(few)
+
+
+def test_of_a_wave_that_is_not_completed_nothing_is_left(tmp_path: Path) -> None:
+    run = RunDir(tmp_path)
+    candidate = make_candidate(0)
+
+    def stop_in_the_second_file() -> None:
+        with wave_writer(run, 0) as writer:
+            for number in range(SHARDS_PER_FILE + 1):
+                writer.write_shard([(candidate.candidate_id, number, candidate)])
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        stop_in_the_second_file()
+    assert list(run.wave(0).iterdir()) == []
+
+
+def test_what_a_killed_writer_left_is_no_part_of_the_wave(tmp_path: Path) -> None:
+    run = RunDir(tmp_path)
+    run.wave(0).mkdir(parents=True)
+    piece(run.candidates(0), 1).write_text("of somebody who died")
+    candidate = make_candidate(0)
+    with wave_writer(run, 0) as writer:
+        writer.write_shard([(candidate.candidate_id, 0, candidate)])
+    assert pieces(run.candidates(0)) == [run.candidates(0)]
