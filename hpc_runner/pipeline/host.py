@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from hpc_runner.errors import ConfigError, SchedulerError
+from hpc_runner.errors import ConfigError, SchedulerBusy, SchedulerError
 from hpc_runner.machine import Allocation, Room, allocation, cores, memory, room
 from hpc_runner.model import Limits
 from hpc_runner.pipeline.slurm import Slurm
@@ -26,9 +26,9 @@ class Place(StrEnum):
     COMPUTE = "compute node"
     """We are in a job, on a node of it."""
     LOGIN = "login node"
-    """Slurm's commands are here, and we are on no node of a job."""
+    """Slurm's commands are here and know a cluster, and we are on no node of a job."""
     WORKSTATION = "workstation"
-    """There is no Slurm."""
+    """There is no Slurm, or one that isn't configured."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,13 @@ def find_host(environ: Mapping[str, str] | None = None, slurm: Slurm | None = No
         answer = slurm.run(["scontrol", "show", "config"], deadline_s=ASK_S)
     except ConfigError:
         return Host(Place.WORKSTATION, "there are no Slurm commands here", None, job)
-    except SchedulerError as error:
-        mend = "on a cluster, see that `sinfo` works here; else this doesn't matter"
+    except SchedulerBusy as error:
+        mend = "see that `sinfo` works here, or ask the cluster's administrators"
         return Host(Place.LOGIN, f"Slurm's commands are here, but {error}", None, job, mend)
+    except SchedulerError as error:
+        why = f"Slurm's commands are here, but belong to no cluster: {str(error)[:120]}..."
+        mend = "on a cluster, see that `sinfo` works here; else nothing is missing"
+        return Host(Place.WORKSTATION, why, None, job, mend)
     found = re.search(r"^ClusterName\s*=\s*(\S+)", answer, re.MULTILINE)
     holds = "we are in no job"
     if job is not None:

@@ -82,6 +82,15 @@ def test_a_controller_that_is_gone_is_told_with_what_to_do(programs: Programs) -
     assert found.mend
 
 
+def test_slurm_that_is_installed_and_not_configured_makes_no_login_node(
+    programs: Programs,
+) -> None:
+    programs(scontrol="echo 'fatal: Could not establish a configuration source' >&2; exit 1")
+    found = find_host({})
+    assert (found.place, found.cluster) == (Place.WORKSTATION, None)
+    assert "Could not establish" in found.why and "nothing is missing" in found.mend
+
+
 def test_larger_limits_leave_room_for_fewer() -> None:
     small = fitting()
     assert small.by_memory is not None, "this machine's memory is known"
