@@ -184,7 +184,8 @@ class ArrayWatch:
         return Cause.LOST, "Slurm knows it no more"
 
     def _cause(self, index: int, task: _Task, job: Job) -> tuple[Cause, str]:
-        code = self._told(index, task.restarts)
+        # Most end well: nothing is looked for then.
+        code = None if job.state == "COMPLETED" else self._told(index, task.restarts)
         if code is not None:
             return cause_of_exit(code)
         why, detail = cause(job)

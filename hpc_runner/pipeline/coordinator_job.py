@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from hpc_runner.config import RunConfig
 from hpc_runner.errors import (
@@ -49,6 +49,8 @@ AGAIN_S = 60
 BUSY_S = 10.0
 """Until a Slurm that didn't answer is asked again."""
 TICK_S = 5.0
+
+_STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
 
 T = TypeVar("T")
 
@@ -118,38 +120,38 @@ def coordinate(
     """
     record, profile = _records(run)
     chain = Chain(run, profile, slurm)
-    stop = _Stop()
-    if run.cancelled.exists() or run.summary.exists():
-        stop.patiently(lambda: chain.end(besides=me))
-        return 0
-    record = _count(run, record)
-    successor = stop.patiently(lambda: chain.ensure(besides=me))
-    if successor is None:
-        return 0
-    try:
-        if record.starts > MOST_STARTS:
-            raise SchedulerError(f"{MOST_STARTS} coordinators have brought the run no further")
-        if not run.info.exists():
-            config = RunConfig.parse(record.config or {})
-            plan(run, config, progress=_say, profile=profile)
-        with CoordinatorLock(run, say=_say) as lock:
-            scheduler = SlurmScheduler(run, profile, slurm=slurm)
-            arrays = _see_through(run, scheduler, lock, opener, stop, tick_s)
-    except (RunError, SchedulerBusy, StorageError):
-        chain.delay(successor, AGAIN_S)
-        raise
-    except HpcRunnerError as error:
-        write_record(run, replace(record, stopped=str(error)))
-        chain.end(besides=me)
-        raise
-    except Exception:
-        chain.delay(successor, AGAIN_S)
-        raise
-    if arrays:
-        # Without that it would start now, find nothing to do, and so would all after it.
-        stop.patiently(lambda: chain.wait_for(successor, arrays))
-    elif not stop.asked:
-        stop.patiently(lambda: chain.end(besides=me))
+    with _Stop() as stop:
+        if run.cancelled.exists() or run.summary.exists():
+            stop.patiently(lambda: chain.end(besides=me))
+            return 0
+        record = _count(run, record)
+        successor = stop.patiently(lambda: chain.ensure(besides=me))
+        if successor is None:
+            return 0
+        try:
+            if record.starts > MOST_STARTS:
+                raise SchedulerError(f"{MOST_STARTS} coordinators have brought the run no further")
+            if not run.info.exists():
+                config = RunConfig.parse(record.config or {})
+                plan(run, config, progress=_say, profile=profile)
+            with CoordinatorLock(run, say=_say) as lock:
+                scheduler = SlurmScheduler(run, profile, slurm=slurm)
+                arrays = _see_through(run, scheduler, lock, opener, stop, tick_s)
+        except HpcRunnerError as error:
+            if not isinstance(error, RunError | SchedulerBusy | StorageError):
+                write_record(run, replace(record, stopped=str(error)))
+                chain.end(besides=me)
+                raise
+            chain.delay(successor, AGAIN_S)
+            raise
+        except Exception:
+            chain.delay(successor, AGAIN_S)
+            raise
+        if arrays:
+            # Without that it would start now, find nothing to do, and so would all after it.
+            stop.patiently(lambda: chain.wait_for(successor, arrays))
+        elif not stop.asked:
+            stop.patiently(lambda: chain.end(besides=me))
     return 0
 
 
@@ -229,8 +231,14 @@ class _Stop:
     def __init__(self) -> None:
         self._asked = threading.Event()
         self._scheduler: SlurmScheduler | None = None
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
-            signal.signal(number, self._ask)
+
+    def __enter__(self) -> Self:
+        self._before = {number: signal.signal(number, self._ask) for number in _STOPS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     @property
     def asked(self) -> bool:

@@ -24,6 +24,8 @@ class FakeSlurm(Slurm):
     arrays: list[Array] = field(default_factory=list)
     """As they were submitted."""
     calls: list[list[str]] = field(default_factory=list)
+    updates: list[tuple[str, ...]] = field(default_factory=list)
+    """What ``scontrol update`` was told."""
     refusals: list[SchedulerError] = field(default_factory=list)
     """What the next submissions raise, before anything is taken."""
     dead: bool = False
@@ -67,6 +69,11 @@ class FakeSlurm(Slurm):
             return "".join(line(job) for job in self.jobs.values())
         if argv[:3] == ["scontrol", "show", "config"]:
             return f"MaxArraySize = {self.array_size}\nMinJobAge = {self.min_job_age_s} sec\n"
+        if argv[0] == "sbatch":
+            return self._sbatch(argv)
+        if argv[:2] == ["scontrol", "update"]:
+            self.updates.append(tuple(argv[2:]))
+            return ""
         if argv[0] == "scancel":
             for job_id in argv[1:]:
                 if job_id in self.jobs and self.jobs[job_id].state in ("PENDING", "RUNNING"):
@@ -81,6 +88,13 @@ class FakeSlurm(Slurm):
     def cancelled(self) -> list[str]:
         """What scancel was told, option or id."""
         return [word for call in self.calls if call[0] == "scancel" for word in call[1:]]
+
+    def _sbatch(self, argv: Sequence[str]) -> str:
+        job_id = 9001 + sum(job.index is None for job in self.jobs.values())
+        (name,) = [word.partition("=")[2] for word in argv if word.startswith("--job-name=")]
+        job = Job(job_id, None, job_id, name, "PENDING", 0, 0, None, "Dependency")
+        self.jobs[job.id] = job
+        return f"{job_id}\n"
 
 
 def line(job: Job) -> str:
