@@ -144,6 +144,10 @@ VOTES = _schema(
         ("unjudged", pa.int32(), False),  # executions that ended as internal_error
         ("environments", pa.int32(), False),  # that judged it
         ("environments_agree", pa.bool_(), True),  # on the verdict; null: fewer than two
+        ("reliability", _NAME, False),  # reliability.Reliability
+        ("cause", _NAME, True),  # of a disagreement: environment, or a dimension; null: none found
+        ("validation_score", pa.float64(), True),  # mean share of its tests that passed
+        ("confidence_level", pa.float64(), True),  # that the verdict is what most executions give
         ("judge", _NAME, True),
         ("error_type", _NAME, True),  # most frequent among the executions of the majority
         ("error_message", pa.string(), True),

@@ -35,7 +35,9 @@ from hpc_runner.model import Verdict
 from hpc_runner.results.candidates import read_columns, shard_sizes
 from hpc_runner.results.files import table_writer
 from hpc_runner.results.query import connect, table_view
+from hpc_runner.results.reliability import EXPLAINED
 from hpc_runner.results.schema import VOTES
+from hpc_runner.results.vote_queries import ALIKE, MIXED, VOTES_OF
 from hpc_runner.rundir import RunDir
 
 __all__ = [
@@ -156,11 +158,14 @@ def vote(
     wave: int,
     threshold: float,
     *,
+    rounds: int = 1 << 15,
     memory_limit: str = "512MB",
-    chunk_rows: int = 250_000,
+    chunk_rows: int = 1_000_000,
 ) -> None:
     """Vote on all candidates of ``wave`` and write ``votes.parquet`` anew, atomically.
 
+    Executions of round ``rounds`` and later were made to find the cause of a disagreement:
+    they are no part of the vote.
     Votes of other waves that stand in it are kept.  Rows are ordered by wave,
     then as in ``candidates.parquet``; what the cache knew comes after wave 0.
     Candidates without a result (a shard that is not finished) come out unjudged
@@ -172,7 +177,7 @@ def vote(
         for table in _other_waves(run, 0, wave):
             write(table)
         for shards in _chunks(run, wave, chunk_rows):
-            write(_vote_on(run, wave, shards, threshold, memory_limit))
+            write(_vote_on(run, wave, shards, threshold, rounds, memory_limit))
         for table in _known_before(run) if wave == 0 else ():
             write(table)
         for table in _other_waves(run, wave + 1, 1 << 15):
@@ -262,112 +267,20 @@ def _chunks(run: RunDir, wave: int, chunk_rows: int) -> Iterator[range]:
 
 _COLUMNS = ["candidate_id", "task_id", "generation"]
 
-_VOTE = """
-WITH counted AS (
-    SELECT c.position, environment, verdict, judge, error_type, error_message, count(*) AS n,
-           list(wall_s) AS wall_s, list(cpu_s) AS cpu_s,
-           max(peak_memory_bytes) AS peak_memory_bytes
-    FROM results JOIN candidates c USING (candidate_id) GROUP BY ALL
-),
-judged AS (
-    SELECT * FROM counted WHERE verdict <> 'internal_error'
-),
-tallies AS (
-    SELECT position, verdict, sum(n) AS n FROM judged GROUP BY ALL
-),
-majorities AS (
-    SELECT position, arg_max(verdict, n * 100 - list_position($tie_order, verdict)) AS verdict,
-           max(n)::DOUBLE AS k, sum(n)::DOUBLE AS n
-    FROM tallies GROUP BY position
-),
-by_environment AS (
-    SELECT position, environment, verdict, sum(n) AS n FROM judged GROUP BY ALL
-),
-of_environments AS (
-    SELECT position, environment,
-           arg_max(verdict, n * 100 - list_position($tie_order, verdict)) AS verdict
-    FROM by_environment GROUP BY ALL
-),
-agreements AS (
-    SELECT position, count(*) AS environments, count(DISTINCT verdict) = 1 AS agree
-    FROM of_environments GROUP BY position
-),
-intervals AS (
-    SELECT position, (k / n + $z2 / (2 * n)) / (1 + $z2 / n) AS middle,
-           sqrt($z2 * (k / n * (1 - k / n) / n + $z2 / (4 * n * n))) / (1 + $z2 / n) AS half
-    FROM majorities
-),
-details AS (
-    SELECT position, list_median(flatten(list(wall_s))) AS wall_s,
-           list_median(flatten(list(cpu_s))) AS cpu_s,
-           max(peak_memory_bytes) AS peak_memory_bytes
-    FROM judged GROUP BY position
-),
-unjudged AS (
-    SELECT position, sum(n) AS n FROM counted WHERE verdict = 'internal_error' GROUP BY position
-),
-in_majority AS (
-    SELECT judged.* FROM judged JOIN majorities USING (position, verdict)
-),
-errors AS (
-    SELECT position, error_type, error_message, sum(n) AS n
-    FROM in_majority WHERE error_type IS NOT NULL GROUP BY ALL
-),
-error AS (
-    SELECT position, arg_min(
-        {'type': error_type, 'message': error_message},
-        {'n': -n, 'type': error_type, 'message': coalesce(error_message, '')}
-    ) AS found
-    FROM errors GROUP BY position
-),
-judges AS (
-    SELECT position, judge, sum(n) AS n FROM in_majority GROUP BY ALL
-),
-judge AS (
-    SELECT position, arg_min(judge, {'n': -n, 'judge': judge}) AS judge
-    FROM judges GROUP BY position
-)
-SELECT c.candidate_id, c.task_id, $wave::SMALLINT AS wave, c.generation,
-       m.verdict,
-       coalesce(m.verdict = 'accepted' AND m.k / m.n >= $threshold, false) AS accepted,
-       coalesce(m.k / m.n >= $threshold, false) AS consensus,
-       coalesce(m.k < m.n, false) AS flaky,
-       m.k / m.n AS agreement,
-       CASE WHEN m.n > 0 THEN greatest(0, i.middle - i.half) END AS agreement_low,
-       CASE WHEN m.n > 0 THEN least(1, i.middle + i.half) END AS agreement_high,
-       coalesce(m.n, 0)::INTEGER AS judged,
-       coalesce(u.n, 0)::INTEGER AS unjudged,
-       coalesce(a.environments, 0)::INTEGER AS environments,
-       CASE WHEN a.environments > 1 THEN a.agree END AS environments_agree,
-       j.judge, e.found.type AS error_type, e.found.message AS error_message,
-       d.wall_s, d.cpu_s, d.peak_memory_bytes
-FROM candidates c
-LEFT JOIN majorities m USING (position)
-LEFT JOIN intervals i USING (position)
-LEFT JOIN details d USING (position)
-LEFT JOIN unjudged u USING (position)
-LEFT JOIN agreements a USING (position)
-LEFT JOIN error e USING (position)
-LEFT JOIN judge j USING (position)
-ORDER BY c.position
-"""
-
 
 def _vote_on(
-    run: RunDir, wave: int, shards: range, threshold: float, memory_limit: str
+    run: RunDir, wave: int, shards: range, threshold: float, rounds: int, memory_limit: str
 ) -> pa.Table:
     candidates = read_columns(run.candidates(wave), shards, _COLUMNS)
     position = pa.array(range(candidates.num_rows), pa.int64())
     finished = run.finished_shards(wave)
-    parameters = {
-        "tie_order": [verdict.value for verdict in TIE_ORDER],
-        "threshold": threshold,
-        "wave": wave,
-        "z2": _Z * _Z,
-    }
+    rules = {"tie_order": [verdict.value for verdict in TIE_ORDER], "rounds": rounds}
     with connect(run, memory_limit=memory_limit) as connection:
         connection.register("candidates", candidates.append_column("position", position))
         files = [run.result(wave, shard) for shard in shards if shard in finished]
         table_view(connection, "results", files)
-        votes: pa.Table = connection.sql(_VOTE, params=parameters).to_arrow_table()
+        for query, parameters in ((ALIKE, rules), (MIXED, rules), (EXPLAINED, None)):
+            connection.execute(query, parameters)
+        told = {"threshold": threshold, "wave": wave, "z2": _Z * _Z}
+        votes: pa.Table = connection.sql(VOTES_OF, params=told).to_arrow_table()
     return votes
