@@ -93,6 +93,9 @@ class RunConfig(BaseModel):
     consensus_threshold: float = Field(0.8, gt=0.5, le=1.0)
     early_stop: bool = True
     """Leave out the rounds that can't change a candidate's outcome any more."""
+    extra_rounds: int = Field(14, ge=0, le=1000)
+    """Most rounds more that candidates get whose executions disagree, until it is known what
+    their verdict depends on.  They aren't counted in the vote."""
     perturb: bool = True
     """Rounds differ on purpose; docs/perturbation.md."""
     seed: int = Field(0, ge=0, lt=1 << 63)

@@ -153,6 +153,15 @@ def planning(
             rich_help_panel=JUDGING,
         ),
     ] = False,
+    extra_rounds: Annotated[
+        int,
+        typer.Option(
+            help="Most rounds more for candidates that disagree with themselves, to find out "
+            "what their verdict depends on.",
+            metavar="N",
+            rich_help_panel=JUDGING,
+        ),
+    ] = 14,
     perturb: Annotated[
         str,
         typer.Option(
@@ -274,6 +283,7 @@ def planning(
         "rounds": rounds,
         "consensus_threshold": threshold,
         "early_stop": not no_early_stop,
+        "extra_rounds": extra_rounds,
         "perturb": switch("--perturb", perturb),
         "seed": seed,
         "runtime": runtime,

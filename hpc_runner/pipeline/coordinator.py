@@ -112,7 +112,7 @@ def step(
             if not seen.complete:
                 return _running(run, earlier, seen, memory, opener)
         if earlier > voted:
-            vote(run, earlier, info.config.consensus_threshold)
+            vote(run, earlier, info.config.consensus_threshold, rounds=info.config.rounds)
             return State(Phase.VOTED, earlier, shards_of(run, earlier), shards_of(run, earlier))
     if not run.summary.exists():
         for earlier in waves:

@@ -134,6 +134,9 @@ def _notes(summary: Summary) -> Iterable[RenderableType]:
         f"unjudged {summary.unjudged:,} (in candidates; "
         f"consensus is {summary.consensus_threshold:.0%} of the executions)"
     )
+    if summary.causes:
+        causes = ", ".join(f"{name} {count:,}" for name, count in summary.causes.items())
+        yield Text(f"What disagreeing executions depend on: {causes} (in candidates)")
     if summary.suspicious:
         yield Text(f"Suspicious {summary.suspicious:,} (in candidates)", "yellow")
 
@@ -142,15 +145,17 @@ def _flaky(summary: Summary) -> Table:
     table = _table()
     table.add_column("Task", overflow="fold")
     table.add_column("Candidate")
+    table.add_column("Cause")
     table.add_column("Verdicts", overflow="fold")
     for candidate in summary.flaky_candidates:
         counts = _counts(candidate.verdicts)
         if len(candidate.environments) > 1:
             places = candidate.environments.items()
             counts = "; ".join(f"{name}: {_counts(found)}" for name, found in places)
-        table.add_row(Text(candidate.task_id), candidate.candidate_id[:12], Text(counts))
+        cause = Text(candidate.cause or "")
+        table.add_row(Text(candidate.task_id), candidate.candidate_id[:12], cause, Text(counts))
     if summary.flaky > len(summary.flaky_candidates):
-        table.add_row(f"and {summary.flaky - len(summary.flaky_candidates):,} more", "", "")
+        table.add_row(f"and {summary.flaky - len(summary.flaky_candidates):,} more", "", "", "")
     return table
 
 
@@ -187,6 +192,8 @@ def _time(summary: Summary) -> str:
     line += f", {duration(summary.cpu_s)} of CPU"
     if summary.executions_saved:
         line += f"; {summary.executions_saved:,} left out that could not change an outcome"
+    if summary.extra_executions:
+        line += f"; {summary.extra_executions:,} extra for candidates that disagree"
     return line
 
 

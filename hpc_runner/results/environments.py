@@ -25,6 +25,7 @@ class EnvironmentCounts(BaseModel):
     python: tuple[str, ...]
     """Versions that executions there really had."""
     executions: int
+    """Extra ones left out."""
     judged: int
     """Candidates with a judged execution there."""
     accepted: int
@@ -35,7 +36,7 @@ _COUNTS = """
 WITH tallies AS (
     SELECT environment, wave, candidate_id, verdict, count(*) AS n,
            count(*) FILTER (isolation <> 'none') AS executions
-    FROM results GROUP BY ALL
+    FROM results WHERE round < $rounds GROUP BY ALL
 ),
 candidates AS (
     SELECT environment, sum(executions) AS executions,
@@ -60,7 +61,8 @@ FROM candidates JOIN pythons USING (environment) GROUP BY environment
 
 # What the vote has found is what the only environment did: no need to group all rows again.
 _ALONE = """
-SELECT environment AS name, count(*) FILTER (isolation <> 'none') AS executions,
+SELECT environment AS name,
+       count(*) FILTER (isolation <> 'none' AND round < $rounds) AS executions,
        coalesce(list(DISTINCT python ORDER BY python) FILTER (isolation <> 'none'), []) AS python,
        (SELECT count(*) FROM votes WHERE judged > 0) AS judged,
        (SELECT count(*) FROM votes WHERE accepted) AS accepted
@@ -75,11 +77,12 @@ def count_environments(
     parameters = {
         "tie_order": [verdict.value for verdict in TIE_ORDER],
         "threshold": info.config.consensus_threshold,
+        "rounds": info.config.rounds,
     }
     if len(info.environments) > 1:
         rows = dict_rows(connection, _COUNTS, parameters)
     else:
-        rows = dict_rows(connection, _ALONE)
+        rows = dict_rows(connection, _ALONE, {"rounds": info.config.rounds})
     found = {row["name"]: row for row in rows}
     nothing = {"python": (), "executions": 0, "judged": 0, "accepted": 0}
     return tuple(

@@ -73,8 +73,10 @@ class FlakyCandidate(_Model):
     wave: int
     verdict: str
     agreement: float
+    cause: str | None
+    """What explains it: the environment, or a dimension of the perturbation."""
     verdicts: dict[str, int]
-    """How often each occurred, internal errors included."""
+    """How often each occurred, internal errors and extra executions included."""
     environments: dict[str, dict[str, int]]
     """The same for each environment."""
 
@@ -113,6 +115,8 @@ class Summary(_Model):
     executions: int
     executions_saved: int
     """Left out of finished shards because they could not have changed an outcome."""
+    extra_executions: int
+    """Made to find out why candidates disagree with themselves; not counted in the vote."""
     judges: dict[str, int]
     """Executions by how they were judged."""
     suspicious: int
@@ -131,6 +135,10 @@ class Summary(_Model):
     """Candidates whose judged executions disagree."""
     unjudged: int
     """Candidates without any judged execution."""
+    reliability: dict[str, int]
+    """Candidates by their class (docs/votes.md)."""
+    causes: dict[str, int]
+    """Candidates that disagree with themselves, by what explains it."""
     environments_compared: int
     """Candidates that were judged in two environments or more."""
     environments_agree: int
@@ -185,8 +193,9 @@ def summarise(run: RunDir, *, memory_limit: str = "512MB") -> Summary:
             table_view(connection, name, [path] if path.exists() else [], schema)
         planned, unfinished, in_waves = _planned(run, waves, info.executions_per_candidate)
         known = in_waves + info.cached
-        executions = _executions(connection)
-        saved = planned - executions["executions"] - executions.pop("never") * info.config.rounds
+        executions = _executions(connection, info.config.rounds)
+        saved = planned - executions["executions"] + executions["extra_executions"]
+        saved -= executions.pop("never") * info.config.rounds
         voted = _row(connection, _VOTED)
         compared, agree = voted["environments_compared"], voted["environments_agree"]
         return Summary(
@@ -206,6 +215,8 @@ def summarise(run: RunDir, *, memory_limit: str = "512MB") -> Summary:
             environments=count_environments(connection, info),
             environment_agreement=agree / compared if compared else None,
             judges=dict(connection.execute(_JUDGES).fetchall()),
+            reliability=dict(connection.execute(_RELIABILITY).fetchall()),
+            causes=dict(connection.execute(_CAUSES).fetchall()),
             verdicts=_ordered(connection.execute(_VERDICTS).fetchall()),
             candidate_verdicts=_ordered(connection.execute(_CANDIDATE_VERDICTS).fetchall()),
             pass_at=pass_at(connection.execute(_CORRECT).fetchall()),
@@ -239,6 +250,7 @@ def _planned(run: RunDir, waves: list[int], each: int) -> tuple[int, int, int]:
 _EXECUTIONS = """
 SELECT count(*) FILTER (isolation <> 'none') AS executions,
        count(*) FILTER (isolation = 'none') AS never,
+       count(*) FILTER (isolation <> 'none' AND round >= $rounds) AS extra_executions,
        coalesce(list(DISTINCT isolation ORDER BY isolation) FILTER (isolation <> 'none'), [])
            AS isolation,
        count(DISTINCT candidate_id) FILTER (len(suspicion) > 0) AS suspicious,
@@ -250,6 +262,12 @@ SELECT count(*) FILTER (isolation <> 'none') AS executions,
 FROM results
 """
 _JUDGES = "SELECT judge, count(*) FROM results GROUP BY judge ORDER BY count(*) DESC, judge"
+_RELIABILITY = (
+    "SELECT reliability, count(*) FROM votes GROUP BY ALL ORDER BY count(*) DESC, reliability"
+)
+_CAUSES = """
+SELECT cause, count(*) FROM votes WHERE cause IS NOT NULL GROUP BY ALL ORDER BY count(*) DESC, cause
+"""
 _SUSPICIONS = f"""
 WITH signs AS (
     SELECT DISTINCT candidate_id, task_id, unnest(suspicion) AS sign FROM results
@@ -307,14 +325,14 @@ WITH flaky AS (
     ORDER BY position LIMIT {_LISTED}
 )
 SELECT f.position, lower(hex(f.candidate_id)) AS candidate_id, f.task_id, f.wave,
-       f.verdict, f.agreement, r.environment AS place, r.verdict AS found, count(*) AS n
+       f.verdict, f.agreement, f.cause, r.environment AS place, r.verdict AS found, count(*) AS n
 FROM flaky f JOIN results r ON r.candidate_id = f.candidate_id AND r.wave = f.wave
 GROUP BY ALL ORDER BY f.position, place, found
 """
 
 
-def _executions(connection: DuckDBPyConnection) -> dict[str, Any]:
-    row = _row(connection, _EXECUTIONS)
+def _executions(connection: DuckDBPyConnection, rounds: int) -> dict[str, Any]:
+    row = dict_rows(connection, _EXECUTIONS, {"rounds": rounds})[0]
     started, ended = row.pop("started_us"), row.pop("ended_us")
     wall_s = (ended - started) / 1e6 if started is not None else 0.0
     return {

@@ -23,6 +23,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -176,8 +177,16 @@ def vote(
     with table_writer(run.votes, VOTES) as write:
         for table in _other_waves(run, 0, wave):
             write(table)
-        for shards in _chunks(run, wave, chunk_rows):
-            write(_vote_on(run, wave, shards, threshold, rounds, memory_limit))
+        # Compressing what one chunk came to takes as long as half the query of the next one.
+        with ThreadPoolExecutor(1) as beside:
+            writing: Future[None] | None = None
+            for shards in _chunks(run, wave, chunk_rows):
+                votes = _vote_on(run, wave, shards, threshold, rounds, memory_limit)
+                if writing is not None:
+                    writing.result()
+                writing = beside.submit(write, votes)
+            if writing is not None:
+                writing.result()
         for table in _known_before(run) if wave == 0 else ():
             write(table)
         for table in _other_waves(run, wave + 1, 1 << 15):
@@ -279,8 +288,11 @@ def _vote_on(
         connection.register("candidates", candidates.append_column("position", position))
         files = [run.result(wave, shard) for shard in shards if shard in finished]
         table_view(connection, "results", files)
-        for query, parameters in ((ALIKE, rules), (MIXED, rules), (EXPLAINED, None)):
-            connection.execute(query, parameters)
+        places = connection.sql("SELECT count(DISTINCT environment) FROM results").fetchall()
+        several = "count(DISTINCT environment)" if places[0][0] > 1 else "1"
+        connection.execute(ALIKE.format(environments=several), rules)
+        connection.execute(MIXED, rules)
+        connection.execute(EXPLAINED)
         told = {"threshold": threshold, "wave": wave, "z2": _Z * _Z}
         votes: pa.Table = connection.sql(VOTES_OF, params=told).to_arrow_table()
     return votes

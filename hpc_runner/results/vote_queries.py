@@ -18,7 +18,7 @@ CASE WHEN verdict = 'accepted' THEN 1.0
 ALIKE = f"""
 CREATE OR REPLACE TEMP TABLE alike AS
 SELECT candidate_id, count(place) AS k, count(place) AS n, 0 AS unjudged,
-       any_value(verdict) AS verdict, count(DISTINCT environment) AS environments,
+       any_value(verdict) AS verdict, {{environments}} AS environments,
        true AS agree, min(judge) AS judge,
        min(error_type) AS error_type, min(error_message) AS error_message,
        median(wall_s) AS wall_s, median(cpu_s) AS cpu_s,
@@ -35,7 +35,8 @@ FROM (
 )
 GROUP BY candidate_id
 """
-"""``alike`` is false where a column may be wrong."""
+"""``alike`` is false where a column may be wrong.  ``environments`` is put in: how many there
+are is counted only where there are several, for it takes a sixth of the time."""
 
 MIXED = f"""
 CREATE OR REPLACE TEMP TABLE mixed AS

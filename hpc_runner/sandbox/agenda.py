@@ -3,7 +3,9 @@
 The executions of a candidate are its *steps*: round 0 in each environment, then round 1 in
 each environment, and so on.  Every candidate gets its first steps, as many as any decision
 takes and one in each environment at least; then one more at a time, until no outcome of
-the rest could change verdict or consensus.
+the rest could change verdict or consensus.  Those whose executions disagree then get
+*extra* steps, as long as these may tell what the verdict depends on (results/reliability.py).
+Extra steps aren't planned and take no part in the vote.
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ from types import MappingProxyType
 
 from hpc_runner.config import RunConfig
 from hpc_runner.model import Verdict
+from hpc_runner.results.reliability import Observation, explain
 from hpc_runner.results.vote import Tally, certain_executions
+from hpc_runner.sandbox.perturbation import perturbed
 
 __all__ = ["Agenda", "Work"]
 
@@ -38,6 +42,7 @@ class _State:
     known: set[int] = field(default_factory=set)  # steps that are on disk from before
     next_step: int = 0
     pending: int = 0  # executions queued or in flight
+    seen: list[Observation] = field(default_factory=list)
 
 
 class Agenda:
@@ -57,6 +62,10 @@ class Agenda:
     ) -> None:
         self._environments = environments
         self._steps = config.rounds * environments
+        self._perturb = config.perturb
+        varied = config.perturb or environments > 1
+        extra = config.extra_rounds * environments if varied else 0
+        self._end = self._steps + extra
         self._certain = self._steps
         if config.early_stop:
             threshold = config.consensus_threshold
@@ -78,7 +87,7 @@ class Agenda:
         self._states[index].known.add(round_ * self._environments + environment)
         if self._never.get((index, environment)) is verdict:
             self._told.add((index, environment))
-        self._count(index, verdict)
+        self._count(index, environment, round_, verdict)
 
     def begin(self) -> list[Work]:
         """Queue what every candidate gets and is not on disk.
@@ -110,26 +119,35 @@ class Agenda:
 
     def finish(self, work: Work, verdict: Verdict) -> None:
         """``work`` has its row."""
-        self._count(work.index, verdict)
+        self._count(work.index, work.environment, work.round, verdict)
         self._states[work.index].pending -= 1
         if not self._states[work.index].pending:
             self._go_on(work.index)
 
-    def _count(self, index: int, verdict: Verdict) -> None:
-        self._states[index].tally.add(verdict)
+    def _count(self, index: int, environment: int, round_: int, verdict: Verdict) -> None:
+        state = self._states[index]
         self.verdicts[verdict.value] += 1
-        self.done += 1
+        if verdict is not Verdict.INTERNAL_ERROR:
+            # What is perturbed in truth may be less: then a step or two are done in vain.
+            dimensions = perturbed(round_) if self._perturb else frozenset()
+            never = (index, environment) in self._never
+            state.seen.append(Observation(str(environment), None if never else dimensions, verdict))
+        if round_ * self._environments + environment < self._steps:
+            state.tally.add(verdict)
+            self.done += 1
 
     def _go_on(self, index: int) -> None:
         """All that was queued for a candidate is done: one more step, unless it can't matter."""
         state = self._states[index]
-        while state.next_step < self._steps and not state.pending:
+        while state.next_step < self._end and not state.pending:
             step = state.next_step
-            state.next_step += 1
-            if not state.tally.decided():
+            if not state.tally.decided() or _puzzling(state):
                 self._queue(index, step)
+            elif step >= self._steps:
+                return
             elif self._runs(index, step):
                 self.done += 1
+            state.next_step += 1
 
     def _queue(self, index: int, step: int) -> None:
         """Unless it is on disk or never run."""
@@ -140,3 +158,11 @@ class Agenda:
 
     def _runs(self, index: int, step: int) -> bool:
         return (index, step % self._environments) not in self._never
+
+
+def _puzzling(state: _State) -> bool:
+    """The executions disagree, and more of them may tell why."""
+    if len({item.verdict for item in state.seen}) < 2:
+        return False
+    found = explain(state.seen)
+    return found.cause is None and not found.hopeless

@@ -19,7 +19,16 @@ from functools import lru_cache
 
 from hpc_runner.sandbox.agent import PERTURBATION, check_perturbation
 
-__all__ = ["MASKS", "NEUTRAL", "ROWS", "Perturbation", "from_text", "perturbation", "to_text"]
+__all__ = [
+    "MASKS",
+    "NEUTRAL",
+    "ROWS",
+    "Perturbation",
+    "from_text",
+    "perturbation",
+    "perturbed",
+    "to_text",
+]
 
 Perturbation = Mapping[str, int | str]
 """Dimension → value; what is neutral isn't in it."""
@@ -59,12 +68,18 @@ def perturbation(seed: int, round_: int) -> Perturbation:
     environment.  Pure.  The agent leaves out what can't be done where it is, and says so."""
     if round_ < 0:
         raise ValueError(f"rounds count from 0 (found {round_})")
-    row = ROWS[round_ % len(ROWS)]
     return {
         name: make(_number(seed, round_, name), round_)
         for name, make in _VALUES.items()
-        if (MASKS[name] & row).bit_count() % 2
+        if name in perturbed(round_)
     }
+
+
+@lru_cache(maxsize=1024)
+def perturbed(round_: int) -> frozenset[str]:
+    """The dimensions that aren't neutral in a round, where all can be perturbed."""
+    row = ROWS[round_ % len(ROWS)]
+    return frozenset(name for name, mask in MASKS.items() if (mask & row).bit_count() % 2)
 
 
 def to_text(made: Perturbation) -> str:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from collections.abc import Callable
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hpc_runner.config import RunConfig
 from hpc_runner.model import Verdict
+from hpc_runner.results.reliability import Observation, explain
 from hpc_runner.results.vote import certain_executions, outcome
 from hpc_runner.sandbox.agenda import Agenda
+from hpc_runner.sandbox.perturbation import MASKS, perturbed
 
 Step = tuple[int, int]
 """round, environment"""
@@ -24,7 +28,11 @@ thresholds = st.sampled_from([0.51, 0.6, 0.8, 1.0])
 
 def config(rounds: int, threshold: float = 0.8, early_stop: bool = True) -> RunConfig:
     return RunConfig(
-        corpus=("/c",), rounds=rounds, consensus_threshold=threshold, early_stop=early_stop
+        corpus=("/c",),
+        rounds=rounds,
+        consensus_threshold=threshold,
+        early_stop=early_stop,
+        extra_rounds=0,
     )
 
 
@@ -32,7 +40,8 @@ class World:
     """What every execution of one candidate would come to, and which were done."""
 
     def __init__(self, asked: RunConfig, environments: int, verdicts: list[Verdict]) -> None:
-        steps = itertools.product(range(asked.rounds), range(environments))
+        rounds = asked.rounds + asked.extra_rounds
+        steps = itertools.product(range(rounds), range(environments))
         self.verdicts = dict(zip(steps, verdicts, strict=True))
         self.asked, self.environments = asked, environments
         self.done: list[Step] = []
@@ -153,3 +162,79 @@ def test_candidates_take_turns() -> None:
     assert agenda.begin() == []
     order = [(work.round, work.environment, work.index) for work in agenda.waiting]
     assert order == sorted(order) and len(order) == 8
+
+
+# ------------------------------------------------------------ those that disagree
+
+
+def puzzle(
+    rounds: int, extra: int, verdict: Callable[[int, int], Verdict], environments: int = 1
+) -> tuple[World, list[Step]]:
+    """A candidate whose verdicts are a function of round and environment; what was done."""
+    asked = config(rounds).model_copy(update={"extra_rounds": extra})
+    steps = itertools.product(range(rounds + extra), range(environments))
+    world = World(asked, environments, [verdict(*step) for step in steps])
+    world.work(99)
+    return world, world.done
+
+
+def test_a_candidate_that_agrees_gets_no_extra_round() -> None:
+    _, done = puzzle(3, 14, lambda round_, place: Verdict.WRONG_ANSWER)
+    assert len(done) == 3
+
+
+@pytest.mark.parametrize("name", MASKS)
+def test_extra_rounds_go_on_until_the_cause_is_known(name: str) -> None:
+    def verdict(round_: int, place: int) -> Verdict:
+        return Verdict.TIME_LIMIT if name in perturbed(round_) else Verdict.ACCEPTED
+
+    _, done = puzzle(4, 30, verdict)
+    seen = [Observation("0", perturbed(r), verdict(r, p)) for r, p in done]
+    assert 4 < len(done) <= 17
+    assert explain(seen).cause == name
+    assert explain(seen[:-1]).cause is None, "one more than needed"
+
+
+def test_they_end_when_nothing_can_explain_it() -> None:
+    equal_rounds = (0, 5)  # both neutral
+
+    def verdict(round_: int, place: int) -> Verdict:
+        return Verdict.ACCEPTED if round_ in (0, 3) else Verdict.WRONG_ANSWER
+
+    _, done = puzzle(3, 14, verdict)
+    assert done[-1] == (equal_rounds[1], 0)
+
+
+def test_a_dependence_on_the_environment_is_known_soon() -> None:
+    def verdict(round_: int, place: int) -> Verdict:
+        return Verdict.ACCEPTED if place else Verdict.RUNTIME_ERROR
+
+    _, done = puzzle(2, 14, verdict, environments=2)
+    assert len(done) == 6
+
+
+@given(worlds(), st.lists(st.integers(0, 5), max_size=4), st.integers(1, 6), st.data())
+def test_going_on_repeats_no_extra_step_and_votes_as_before(
+    world: World, stops: list[int], extra: int, data: st.DataObject
+) -> None:
+    asked = world.asked.model_copy(update={"extra_rounds": extra})
+    more = data.draw(st.lists(few_verdicts, min_size=extra * world.environments, max_size=99))[
+        : extra * world.environments
+    ]
+    verdicts = [*world.verdicts.values(), *more]
+    without, unbroken, broken = (
+        world,
+        *(World(asked, world.environments, verdicts) for _ in range(2)),
+    )
+    without.work(99)
+    unbroken.work(999)
+    for most in stops:
+        broken.work(most)
+    broken.work(999)
+    assert sorted(broken.done) == unbroken.done
+    counted = [step for step in unbroken.done if step[0] < asked.rounds]
+    found, before = (
+        outcome(Counter(world.verdicts[step] for step in done), asked.consensus_threshold)
+        for done in (counted, without.done)
+    )
+    assert (found.verdict, found.consensus) == (before.verdict, before.consensus)
