@@ -13,6 +13,8 @@ import typer
 
 from hpc_runner import __version__
 from hpc_runner.commands import cache, cluster, image, look
+from hpc_runner.commands.diff import DIFF_EPILOG, diff
+from hpc_runner.commands.query import QUERY_EPILOG, query
 from hpc_runner.commands.replay import REPLAY_EPILOG, replay
 from hpc_runner.commands.retry import RETRY_EPILOG, retry
 from hpc_runner.commands.run import RESUME_EPILOG, RUN_EPILOG, resume, run
@@ -62,6 +64,8 @@ app.command()(look.status)
 app.command()(look.report)
 app.command(epilog=look.EXPORT_EPILOG)(look.export)
 app.command(epilog=REPLAY_EPILOG)(replay)
+app.command(epilog=QUERY_EPILOG)(query)
+app.command(epilog=DIFF_EPILOG)(diff)
 app.command()(look.doctor)
 app.command()(look.cancel)
 app.command(epilog=cluster.LOGS_EPILOG)(cluster.logs)

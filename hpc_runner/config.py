@@ -93,6 +93,8 @@ class RunConfig(BaseModel):
     consensus_threshold: float = Field(0.8, gt=0.5, le=1.0)
     early_stop: bool = True
     """Leave out the rounds that can't change a candidate's outcome any more."""
+    error_rate: float | None = Field(None, gt=0, lt=0.5)
+    """Also leave out rounds that change the outcome of at most this share of the candidates."""
     extra_rounds: int = Field(14, ge=0, le=1000)
     """Most rounds more that candidates get whose executions disagree, until it is known what
     their verdict depends on.  They aren't counted in the vote."""

@@ -153,6 +153,15 @@ def planning(
             rich_help_panel=JUDGING,
         ),
     ] = False,
+    error_rate: Annotated[
+        float | None,
+        typer.Option(
+            help="Also leave out rounds that change the outcome of at most this share of the "
+            "candidates, such as 0.001.",
+            show_default="only those that can change none",
+            rich_help_panel=JUDGING,
+        ),
+    ] = None,
     extra_rounds: Annotated[
         int,
         typer.Option(
@@ -283,6 +292,7 @@ def planning(
         "rounds": rounds,
         "consensus_threshold": threshold,
         "early_stop": not no_early_stop,
+        "error_rate": error_rate,
         "extra_rounds": extra_rounds,
         "perturb": switch("--perturb", perturb),
         "seed": seed,

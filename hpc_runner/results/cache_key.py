@@ -49,6 +49,8 @@ class KeyMaker:
             "isolation": config.isolation,
             "perturbations": config.seed if config.perturb else None,
         }
+        if config.error_rate is not None:
+            settings["error_rate"] = config.error_rate
         if config.suspicious == "fail":
             # Then what the policy saw in the program decides, too.
             settings["policy"] = config.policy.model_dump(mode="json")

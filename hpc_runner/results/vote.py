@@ -38,6 +38,7 @@ from hpc_runner.results.files import table_writer
 from hpc_runner.results.query import connect, table_view
 from hpc_runner.results.reliability import EXPLAINED
 from hpc_runner.results.schema import VOTES
+from hpc_runner.results.sequential import boundary
 from hpc_runner.results.vote_queries import ALIKE, MIXED, VOTES_OF
 from hpc_runner.rundir import RunDir
 
@@ -110,12 +111,14 @@ class Tally:
     """Counts the executions of one candidate and knows when the rest can't matter.
 
     ``planned`` is the number of executions (rounds x environments) that the
-    candidate gets at most.
+    candidate gets at most.  With an ``error_rate`` it also knows when the rest
+    hardly ever matters (sequential.py).
     """
 
-    def __init__(self, planned: int, threshold: float) -> None:
-        self._left = planned
+    def __init__(self, planned: int, threshold: float, error_rate: float | None = None) -> None:
+        self._left = self._planned = planned
         self._threshold = threshold
+        self._bounds = boundary(planned, threshold, error_rate) if error_rate else None
         self._counts = dict.fromkeys(TIE_ORDER, 0)
 
     def add(self, verdict: Verdict) -> None:
@@ -126,12 +129,16 @@ class Tally:
 
     def decided(self) -> bool:
         """No outcome of the executions still to come, unjudged ones included, could change
-        verdict or consensus."""
+        verdict or consensus; or the sequential test says that it may stop."""
         left, counts = max(0, self._left), self._counts
         judged = sum(counts.values())
         if not left or not judged:
             return not left
         leader = _leader(counts)
+        # The test's arithmetic is that of candidates without unjudged executions.
+        whole = judged + left == self._planned
+        if self._bounds and whole and judged - counts[leader] <= self._bounds[judged]:
+            return True
         for verdict, count in counts.items():
             if verdict is not leader and _leader({**counts, verdict: count + left}) is verdict:
                 return False
@@ -141,11 +148,13 @@ class Tally:
 
 
 @functools.lru_cache
-def certain_executions(rounds: int, environments: int, threshold: float) -> int:
+def certain_executions(
+    rounds: int, environments: int, threshold: float, error_rate: float | None = None
+) -> int:
     """How many executions every candidate gets, whatever their verdicts: they can be queued
     at once.  The fewest after which an outcome can be decided, and one in each environment."""
     planned = rounds * environments
-    same, mixed = Tally(planned, threshold), Tally(planned, threshold)
+    same, mixed = (Tally(planned, threshold, error_rate) for _ in range(2))
     for count in range(1, planned):
         same.add(Verdict.ACCEPTED)
         mixed.add(TIE_ORDER[(count - 1) % len(TIE_ORDER)])

@@ -68,12 +68,14 @@ class Agenda:
         self._end = self._steps + extra
         self._certain = self._steps
         if config.early_stop:
-            threshold = config.consensus_threshold
-            self._certain = certain_executions(config.rounds, environments, threshold)
+            self._certain = certain_executions(
+                config.rounds, environments, config.consensus_threshold, config.error_rate
+            )
         self._never = never
         self._told: set[tuple[int, int]] = set()  # of never, those whose row is on disk
         self._states = [
-            _State(Tally(self._steps, config.consensus_threshold)) for _ in range(candidates)
+            _State(Tally(self._steps, config.consensus_threshold, config.error_rate))
+            for _ in range(candidates)
         ]
         self.waiting: deque[Work] = deque()
         self.verdicts: Counter[str] = Counter()

@@ -95,11 +95,12 @@ def make_run(
     environments: Sequence[str] = ("py311",),
     rejected: Sequence[tuple[str, int, str, str]] = (),
     finish: bool = True,
+    first: int = 0,
 ) -> RunDir:
     """A run of one wave whose executions began one second after another: those of round 0 in
     each of the environments, then those of round 1."""
     run = RunDir(root)
-    made = [make_candidate(n, given.task_id) for n, given in enumerate(candidates)]
+    made = [make_candidate(n, given.task_id) for n, given in enumerate(candidates, first)]
     size = -(-len(made) // shards)
     row, per_task = 0, dict.fromkeys((given.task_id for given in candidates), 0)
     samples, first_rows = [], []

@@ -81,6 +81,7 @@ def test_of_a_candidate_nothing_else_matters(change: dict[str, Any]) -> None:
 
 MATTERS: dict[str, Any] = {
     "rounds": 5,
+    "error_rate": 0.01,
     "consensus_threshold": 0.9,
     "judge": "split",
     "suspicious": "fail",
@@ -99,6 +100,7 @@ IS_NOTHING_TO_THE_VOTE: dict[str, Any] = {
     "limit": 5,
     "strict": True,
     "early_stop": False,
+    "extra_rounds": 7,
     "runtime": "docker",
     "require_isolation": "full",
     "python": "/usr/bin/python3",
