@@ -47,11 +47,21 @@ def test_the_command_line_wins_over_the_profile(monkeypatch: pytest.MonkeyPatch)
     nothing = {"corpus": ("/c",), "workers": None, "slots": None, "runtime": None}
     config = Asked((), nothing).config(profile)
     assert (config.workers, config.slots, config.runtime) == (9, 8, "sarus")
-    assert on_site(profile, config) == profile
     assert os.environ["HPC_RUNNER_SARUS"] == "/s"
+    assert on_site(profile, config) == profile
     monkeypatch.delenv("HPC_RUNNER_SARUS")
 
     told = Asked((), {**nothing, "workers": 2, "slots": 3, "runtime": "local"}).config(profile)
     assert (told.workers, told.slots, told.runtime) == (2, 3, "local")
     site = on_site(profile, told)
     assert (site.array_parallelism, site.cpus_per_task, site.runtime) == (2, 3, "local")
+
+
+def test_the_cache_is_where_the_profile_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("XDG_CACHE_HOME", "HPC_RUNNER_CACHE"):
+        monkeypatch.setenv(name, "")
+    profile = load_profile(None, [f"cache={tmp_path}"])
+    asked = Asked((), {"corpus": ("/c",)}, ("on", None, "1g"))
+    assert asked.config(profile).cache.directory == f"{tmp_path}/hpc_runner/results"

@@ -78,20 +78,24 @@ class Asked:
 
     paths: tuple[Path, ...]
     values: dict[str, Any]
+    cache: tuple[str, str | None, str] = ("off", None, "0")
+    """What ``cache_values`` takes."""
 
     def config(self, profile: Profile | None = None) -> RunConfig:
-        """With the profile's or this machine's values for what wasn't given.  Raises
-        ``ConfigError``."""
+        """With the profile's or this machine's values for what wasn't given; with a profile,
+        this process is ready for its site.  Raises ``ConfigError``."""
+        from hpc_runner.cluster import enter
         from hpc_runner.config import RunConfig
         from hpc_runner.model import Limits
         from hpc_runner.pipeline.host import fitting
 
         ours: dict[str, object] = {"slots": 1, "runtime": "auto"}
         if profile is not None:
+            enter(profile)  # it may say where the cache is
             ours |= {"workers": profile.array_parallelism, "slots": profile.cpus_per_task}
             ours["runtime"] = profile.runtime or "auto"
         given = {name: value for name, value in self.values.items() if value is not None}
-        config = RunConfig.parse({**ours, **given})
+        config = RunConfig.parse({**ours, **given, "cache": cache_values(*self.cache)})
         if profile is not None or "workers" in given:
             return config
         at_once = fitting(config.limits.apply(Limits())).slots
@@ -277,6 +281,12 @@ def planning(
             rich_help_panel=WORK,
         ),
     ] = None,
+    shard_size: Annotated[
+        int | None,
+        typer.Option(
+            help="Candidates in each shard.", show_default="as it pays", rich_help_panel=WORK
+        ),
+    ] = None,
 ) -> Asked:
     """What is to be run, and how."""
     from hpc_runner import session
@@ -303,15 +313,15 @@ def planning(
         "python": python,
         "workers": workers,
         "slots": slots,
+        "shard_size": shard_size,
         "fresh_interpreter": fresh_interpreter,
         **{"judge": judge, "suspicious": suspicious},
         "every_test": every_test,
         "limits": limits,
-        "cache": cache_values(cache, cache_max_age, cache_max_size),
         "dedup": not no_dedup,
         **policy_values(policy, policy_rule, allow_dependency, allow_env, wheelhouse),
     }
-    return Asked(paths, values)
+    return Asked(paths, values, (cache, cache_max_age, cache_max_size))
 
 
 @taking(planning)
@@ -349,10 +359,7 @@ def run(
 
 
 def on_site(profile: Profile, config: RunConfig) -> Profile:
-    """The profile with what the command line wants otherwise; this process is ready for it."""
-    from hpc_runner.cluster import enter
-
-    enter(profile)
+    """The profile with what the command line wants otherwise."""
     return profile.model_copy(
         update={
             "cpus_per_task": config.slots,
