@@ -10,7 +10,7 @@ import pytest
 
 from hpc_runner import cluster
 from hpc_runner.commands.cluster_options import chosen_profile
-from hpc_runner.commands.run import Asked, on_site
+from hpc_runner.commands.planning import Asked, on_site
 from hpc_runner.errors import ConfigError
 from hpc_runner.pipeline.profile_files import load_profile
 from hpc_runner.pipeline.profiles import Profile

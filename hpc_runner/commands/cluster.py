@@ -9,7 +9,7 @@ import typer
 
 from hpc_runner.commands.cluster_options import ProfileOption, SlurmOption, chosen_profile
 from hpc_runner.commands.options import WORK, RunArgument, open_run
-from hpc_runner.commands.run import Asked, on_site, planning
+from hpc_runner.commands.planning import Asked, on_site, planning
 from hpc_runner.commands.signatures import taking
 
 __all__ = ["LOGS_EPILOG", "SUBMIT_EPILOG", "logs", "submit"]
