@@ -20,6 +20,8 @@ def render_summary(summary: Summary) -> RenderableType:
     """The whole summary; reads well without colours, in 80 columns."""
     parts: list[RenderableType] = [*_head(summary), _verdicts(summary), Text(_passing(summary))]
     parts += _notes(summary)
+    if summary.parts:
+        parts += ["", _parts(summary)]
     if len(summary.environments) > 1:
         parts += ["", _environments(summary), Text(_agreement(summary))]
     if summary.flaky_candidates:
@@ -85,8 +87,31 @@ def _passing(summary: Summary) -> str:
         line += f"\nAccepted after refinement: {summary.accepted_after_refinement:,} more"
         line += f" ({counted(summary.waves, 'wave')})"
     if summary.pass_at:
-        line += "\n" + "   ".join(f"pass@{k} {value:.4f}" for k, value in summary.pass_at.items())
+        line += "\n" + "   ".join(
+            f"pass@{k} {value:.4f}" + _interval(summary.pass_at_interval.get(k))
+            for k, value in summary.pass_at.items()
+        )
     return line
+
+
+def _interval(found: tuple[float, float] | None) -> str:
+    return "" if found is None else f" ({found[0]:.3f} to {found[1]:.3f})"
+
+
+def _parts(summary: Summary) -> Table:
+    table = _table()
+    table.add_column("Part", overflow="fold")
+    table.add_column("Tasks", justify="right")
+    table.add_column("Samples", justify="right")
+    table.add_column("Accepted", justify="right")
+    table.add_column("pass@1", no_wrap=True)
+    for part in summary.parts:
+        passing = ""
+        if 1 in part.pass_at:
+            passing = f"{part.pass_at[1]:.4f}" + _interval(part.pass_at_interval.get(1))
+        counts = (f"{count:,}" for count in (part.tasks, part.samples, part.accepted))
+        table.add_row(Text(f"{part.kind} {part.name}"), *counts, passing)
+    return table
 
 
 def _judges(summary: Summary) -> str:

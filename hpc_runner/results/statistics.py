@@ -1,11 +1,12 @@
-"""pass@k."""
+"""pass@k, and how sure one can be of it."""
 
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Iterable
 
-__all__ = ["PASS_AT", "pass_at", "pass_at_k"]
+__all__ = ["PASS_AT", "interval", "pass_at", "pass_at_k"]
 
 PASS_AT = (1, 10, 100)
 """The k that a summary gives, as far as there are enough samples."""
@@ -40,3 +41,40 @@ def pass_at(tasks: Iterable[tuple[int, int, int]]) -> dict[int, float]:
         for k in PASS_AT
         if k <= fewest
     }
+
+
+def interval(
+    tasks: Iterable[tuple[int, int, int]], k: int, *, draws: int = 1000, seed: int = 0
+) -> tuple[float, float]:
+    """The 95 % interval of the mean of pass@k over tasks, by a bootstrap of the tasks.
+
+    ``tasks`` as for ``pass_at``, none with fewer than ``k`` samples.  In each draw every task
+    counts as often as a Poisson variable of mean 1 says, which is drawing with replacement
+    but for the number of tasks; the interval lies between the 2.5 % and 97.5 % quantiles of
+    the means.  It says how the result depends on which tasks the corpus has.  One task alone
+    has an interval of no width.  Pure: the same seed gives the same interval.
+    """
+    values = [(pass_at_k(n, c, k), count) for n, c, count in tasks]
+    draw = random.Random(seed)  # noqa: S311 - statistics, not secrets
+    means = []
+    for _ in range(draws):
+        weights = [_poisson(draw, count) for _, count in values]
+        whole = sum(weights)
+        if whole:
+            weighted = zip(values, weights, strict=True)
+            means.append(math.fsum(value * weight for (value, _), weight in weighted) / whole)
+    means.sort()
+    if not means:
+        raise ValueError("an interval needs a task at least")
+    return means[int(0.025 * len(means))], means[min(len(means) - 1, int(0.975 * len(means)))]
+
+
+def _poisson(draw: random.Random, mean: int) -> int:
+    """A Poisson variable; the normal one beside it where it can't be told apart."""
+    if mean > 100:
+        return max(0, round(draw.gauss(mean, math.sqrt(mean))))
+    count, product, least = 0, draw.random(), math.exp(-mean)
+    while product > least:
+        count += 1
+        product *= draw.random()
+    return count

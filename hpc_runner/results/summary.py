@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from hpc_runner.results.breakdown import Part, break_down
 from hpc_runner.results.candidates import shard_sizes
 from hpc_runner.results.environments import EnvironmentCounts, count_environments
 from hpc_runner.results.ledger import ledger_warnings
 from hpc_runner.results.lineage import accepted_after_refinement
 from hpc_runner.results.query import connect, dict_rows, result_files, table_view
 from hpc_runner.results.schema import REJECTED, SAMPLES, VOTES
-from hpc_runner.results.statistics import pass_at
+from hpc_runner.results.statistics import interval, pass_at
 from hpc_runner.results.vote import TIE_ORDER
 from hpc_runner.rundir import RunDir
 from hpc_runner.runinfo import read_info
@@ -147,6 +148,10 @@ class Summary(_Model):
     """The share of the latter; null where nothing could be compared."""
     pass_at: dict[int, float]
     """pass@k of the corpus' samples, for each k that every task has enough samples for."""
+    pass_at_interval: dict[int, tuple[float, float]]
+    """95 % bootstrap intervals over tasks."""
+    parts: tuple[Part, ...]
+    """The same for each source, language and environment, where there are several."""
     waves: int = 1
     accepted_after_refinement: int = 0
     """Samples that aren't accepted as they came, but something that was made of them is.
@@ -197,6 +202,7 @@ def summarise(run: RunDir, *, memory_limit: str = "512MB") -> Summary:
         saved = planned - executions["executions"] + executions["extra_executions"]
         saved -= executions.pop("never") * info.config.rounds
         voted = _row(connection, _VOTED)
+        classes = connection.execute(_CORRECT).fetchall()
         compared, agree = voted["environments_compared"], voted["environments_agree"]
         return Summary(
             run_id=info.run_id,
@@ -219,7 +225,9 @@ def summarise(run: RunDir, *, memory_limit: str = "512MB") -> Summary:
             causes=dict(connection.execute(_CAUSES).fetchall()),
             verdicts=_ordered(connection.execute(_VERDICTS).fetchall()),
             candidate_verdicts=_ordered(connection.execute(_CANDIDATE_VERDICTS).fetchall()),
-            pass_at=pass_at(connection.execute(_CORRECT).fetchall()),
+            pass_at=pass_at(classes),
+            pass_at_interval={k: interval(classes, k) for k in pass_at(classes)},
+            parts=break_down(connection, run, info),
             errors=tuple(ErrorSignature(**row) for row in dict_rows(connection, _ERROR_SIGNATURES)),
             suspicions=tuple(Suspicion(**row) for row in dict_rows(connection, _SUSPICIONS)),
             flaky_candidates=_flaky(connection),
