@@ -297,3 +297,10 @@ def test_files_are_short(checkout: Path) -> None:
         name = str(path.relative_to(checkout))
         lines = len(path.read_text().splitlines())
         assert lines <= 420 or name in allowed, f"{name} has {lines} lines"
+
+
+def test_no_two_modules_of_tests_have_one_name(checkout: Path) -> None:
+    """pytest imports them by their bare names."""
+    files = [*(checkout / "tests").rglob("test_*.py")]
+    names = [path.name for path in files]
+    assert sorted(set(names)) == sorted(names)

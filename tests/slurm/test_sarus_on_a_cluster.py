@@ -10,7 +10,15 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from clusters import Cluster
-from test_scheduler import EXAMPLES, EXPECTED, coordinate, here, planned, scheduler, verdicts
+from test_arrays_on_a_cluster import (
+    EXAMPLES,
+    EXPECTED,
+    coordinate,
+    here,
+    planned,
+    scheduler,
+    verdicts,
+)
 
 from hpc_runner.pipeline.coordinator import Phase
 from hpc_runner.sandbox.sarus import OPTIONS, PROGRAM
