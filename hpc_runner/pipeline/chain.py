@@ -161,7 +161,7 @@ def read_record(run: RunDir) -> Record | None:
     """None for a run that no chain of jobs coordinates.  Raises ``RunError``, ``StorageError``."""
     try:
         return replace(Record(), **json.loads(run.chain.read_bytes()))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise StorageError(f"can't read {run.chain}: {error.strerror}") from error
