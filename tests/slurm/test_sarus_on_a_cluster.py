@@ -14,7 +14,6 @@ from test_arrays_on_a_cluster import (
     EXAMPLES,
     EXPECTED,
     coordinate,
-    here,
     planned,
     scheduler,
     verdicts,
@@ -28,8 +27,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "sandbox"))
 
 import sarus_host
 from sarus_host import SarusHost
-
-__all__ = ["here"]
 
 RANK = """
 import os, sys
