@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -134,9 +135,11 @@ def processes_of(run: Path) -> list[str]:
         try:
             words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
             variables = (process / "environ").read_bytes()
+            # A coordinator hides its own job from the sbatch that it calls.
+            in_job = b"SLURM_JOB_ID=" in variables or "/job_" in (process / "cgroup").read_text()
         except OSError:
             continue
-        if any(str(run) in word for word in words) and b"SLURM_JOB_ID=" not in variables:
+        if any(str(run) in word for word in words) and not in_job:
             found.append(" ".join(words))
     return found
 
@@ -239,3 +242,46 @@ def test_why_a_submitted_run_stopped_is_told(
     status = cli("status", "run", "--watch").stdout
     assert "submitted: stopped" in status
     assert "corpus.jsonl" in status
+
+
+def test_a_coordinator_by_hand(
+    cli: Run, cluster: Cluster, checkout: Path, profile: Path, tmp_path: Path
+) -> None:
+    """The chain was cancelled before its first job started; its script goes on by hand."""
+    hold = cluster.sbatch("--exclusive", "-N4", "-o", "/dev/null", "--wrap", "sleep 300")
+    cluster.wait_for(lambda: cluster.states(hold) == ["RUNNING"])
+    run = tmp_path / "run"
+    submitted = cli("submit", "example", "--profile", profile, "--out", run)
+    assert submitted.returncode == 0, submitted.stderr
+    cluster.run("scancel", "--user=root")
+    cluster.wait_for(lambda: not cluster.run("squeue", "-h"))
+    done = subprocess.run(
+        ["sbatch", f"--output={tmp_path}/log", checkout / "slurm" / "coordinator.sbatch", run],
+        env={**cluster.environment, "HPC_RUNNER_PYTHON": sys.executable,
+             "PYTHONPATH": str(checkout)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    ended(cli, cluster, run)
+
+
+# Containers
+
+
+def test_a_run_in_containers_of_sarus(cli: Run, profile: Path, tmp_path: Path) -> None:
+    """Its program and options come from the profile, on the login node and on the others."""
+    from sandbox import sarus_host
+
+    with contextlib.ExitStack() as stack:
+        try:
+            host = stack.enter_context(sarus_host.prepared())
+        except sarus_host.Unavailable as error:
+            (pytest.fail if os.environ.get("CI") else pytest.skip)(str(error))
+        text = profile.read_text().replace('runtime = "local"', 'runtime = "sarus"')
+        profile.write_text(f'{text}[sarus]\nprogram = "{host.program}"\n')
+        done = cli("run", "example", *ON_CLUSTER, profile, "--out", "run", "--rounds", "1")
+        assert done.returncode == 0, done.stderr
+        summary = json.loads(cli("report", "run", "--json").stdout)
+        assert summary["runtime"] == "sarus"
+        assert summary["accepted"] > 15
+        assert summary["unjudged"] == 0
