@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from clusters import DATABASE, Cluster, script, skip_without_slurm, started
+from clusters import DATABASE, PROGRAM, Cluster, script, skip_without_slurm, started
 
 
 @pytest.fixture
@@ -101,6 +102,17 @@ def test_a_second_up_finds_the_first(own: Path) -> None:
         other = script("up", own, "--nodes", "3")
         assert other.returncode == 2
         assert "`down` ends it" in other.stderr
+
+
+def test_of_two_that_start_at_once_one_starts(own: Path) -> None:
+    starts = [
+        subprocess.Popen([PROGRAM, "up", own, "--nodes", "1"], stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    said = {process.communicate(timeout=120)[0] for process in starts}
+    assert said == {f"export SLURM_CONF={own}/slurm.conf\n"}
+    assert [process.returncode for process in starts] == [0, 0]
+    assert Cluster(own).run("sinfo", "-hN", "-p", "main", "-o", "%N %T") == "n1 idle\n"
 
 
 def test_clusters_live_side_by_side(own: Path, cluster: Cluster) -> None:
