@@ -7,7 +7,7 @@ BIN := .venv/bin
 IN := cd '$(ROOT)' && sh .ci/setup &&
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test conformance hostile fuzz lint format bench lock docker-up docker-down cluster \
+.PHONY: help setup run test conformance hostile slurm-show fuzz lint format bench lock docker-up docker-down cluster \
 	cluster-down clean
 
 help:  ## list the targets
@@ -28,6 +28,9 @@ conformance:  ## one suite for every runtime, and the table of what ran where
 
 hostile:  ## every attack in every place, and the table of what held
 	@$(IN) $(BIN)/python tests/hostile/table.py $(ARGS)
+
+slurm-show:  ## 3,280 programs in 64 shards on a private Slurm cluster, by `submit` and by sbatch (root)
+	@$(IN) SLURM_SHOW_COPIES=20 SLURM_SHOW_SHARDS=64 $(BIN)/python -m pytest tests/slurm/test_show.py $(ARGS)
 
 lint:  ## ruff, mypy and the layers
 	@$(IN) $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
