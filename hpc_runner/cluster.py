@@ -6,8 +6,10 @@ import os
 import sys
 
 from hpc_runner.errors import ConfigError, SchedulerError
+from hpc_runner.model import Limits
 from hpc_runner.pipeline.arrays import new_array
 from hpc_runner.pipeline.cost import Cost, array_expressions
+from hpc_runner.pipeline.host import SPARE_BYTES
 from hpc_runner.pipeline.profile_files import read_profile, write_profile
 from hpc_runner.pipeline.profiles import Profile, slurm_time
 from hpc_runner.pipeline.scheduler import Scheduler
@@ -15,6 +17,7 @@ from hpc_runner.pipeline.slurm import Slurm
 from hpc_runner.report.words import counted, duration
 from hpc_runner.rundir import RunDir
 from hpc_runner.runinfo import RunInfo, read_info
+from hpc_runner.sandbox.starter import slot_bytes
 
 __all__ = [
     "adopt",
@@ -22,6 +25,7 @@ __all__ = [
     "enter",
     "first_script",
     "largest_array",
+    "memory_remark",
     "plan_rows",
     "slurm_scheduler",
 ]
@@ -44,6 +48,21 @@ def slurm_scheduler(run: RunDir) -> Scheduler | None:
 
     enter(profile)
     return SlurmScheduler(run, profile)
+
+
+def memory_remark(profile: Profile, limits: Limits) -> str:
+    """A sentence where an array task's memory may not hold an execution for each of its CPUs;
+    then Slurm would kill workers for what candidates take.  Pure."""
+    if profile.memory is None:
+        return ""
+    needed = profile.cpus_per_task * slot_bytes(limits) + SPARE_BYTES
+    if profile.memory << 20 >= needed:
+        return ""
+    return (
+        f"{profile.memory} MiB may be too little for an array task: "
+        f"{counted(profile.cpus_per_task, 'execution')} at a time may take "
+        f"{-(-needed >> 20)} MiB at their limits (memory, or cpus_per_task, of the profile)"
+    )
 
 
 def adopt(run: RunDir, profile: Profile) -> None:

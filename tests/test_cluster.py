@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from hpc_runner import cluster
 from hpc_runner.commands.cluster_options import chosen_profile
 from hpc_runner.commands.planning import Asked, on_site
 from hpc_runner.errors import ConfigError
+from hpc_runner.model import Limits
 from hpc_runner.pipeline.profile_files import load_profile
 from hpc_runner.pipeline.profiles import Profile
 
@@ -55,6 +57,19 @@ def test_the_command_line_wins_over_the_profile(monkeypatch: pytest.MonkeyPatch)
     assert (told.workers, told.slots, told.runtime) == (2, 3, "local")
     site = on_site(profile, told)
     assert (site.array_parallelism, site.cpus_per_task, site.runtime) == (2, 3, "local")
+
+
+def test_memory_that_does_not_hold_what_runs_in_it_is_told(checkout: Path) -> None:
+    small = Profile.model_validate({"memory": "1G", "cpus_per_task": 4})
+    told = cluster.memory_remark(small, Limits())
+    assert told.startswith("1024 MiB may be too little for an array task: 4 executions at a time")
+    needed = int(re.findall(r"(\d+) MiB at their", told)[0])
+    for megabytes, says in ((needed, False), (needed - 1, True)):
+        enough = small.model_copy(update={"memory": megabytes})
+        assert bool(cluster.memory_remark(enough, Limits())) is says
+    assert cluster.memory_remark(Profile(cpus_per_task=100), Limits()) == ""
+    generic = load_profile(checkout / "slurm" / "profiles" / "generic.toml")
+    assert cluster.memory_remark(generic, Limits()) == ""
 
 
 def test_the_cache_is_where_the_profile_says(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -297,11 +298,18 @@ def planning(
 
 
 def on_site(profile: Profile, config: RunConfig) -> Profile:
-    """The profile with what the command line wants otherwise."""
-    return profile.model_copy(
+    """The profile with what the command line wants otherwise; says on stderr if that can't
+    work."""
+    from hpc_runner.cluster import memory_remark
+    from hpc_runner.model import Limits
+
+    site = profile.model_copy(
         update={
             "cpus_per_task": config.slots,
             "array_parallelism": config.workers,
             "runtime": config.runtime,
         }
     )
+    if remark := memory_remark(site, config.limits.apply(Limits())):
+        print(remark, file=sys.stderr)
+    return site
