@@ -3,7 +3,8 @@
 A worker that failed or died counts against its shard and its node.  After
 ``Patience.failures`` of them the shard's candidates are suspected, and the
 search of halving.py begins.  A node on which several shards failed that fail
-nowhere else gets no more work, and its failures are taken back.  What was
+nowhere else, and hardly any others do, gets no more work, and its failures are
+taken back.  What was
 stopped, preempted, lost or out of time counts against nobody, unless it goes on
 without getting anything done.
 
@@ -95,8 +96,7 @@ class Books:
             if attempt.state is AttemptState.ENDED and attempt.shard not in finished:
                 ended.setdefault(attempt.shard, []).append(attempt)
         for shard, found in ended.items():
-            counted = set(self._ledger.shards.get(shard, ShardRecord()).counted)
-            self._note(shard, [one for one in found if one.id not in counted], shard in alive)
+            self._note(shard, found, shard in alive)
         self._exclude(attempts)
         for shard in self._failed:
             self._escalate(shard)
@@ -117,13 +117,16 @@ class Books:
             self.changed = True
         ledger.finished = len(finished)
 
-    def _note(self, shard: int, fresh: list[Attempt], alive: bool) -> None:
+    def _note(self, shard: int, ended: list[Attempt], alive: bool) -> None:
         ledger = self._ledger
-        record = ledger.shards.get(shard, ShardRecord())
-        search = record.search
+        record = ledger.shards.get(shard)
+        counted = set(record.counted) if record else ()
+        fresh = [attempt for attempt in ended if attempt.id not in counted]
+        search = record.search if record else None
         done = search and not alive and is_done(self._run, self._wave, shard, search.name)
         if not fresh and not done:
             return
+        record = record or ShardRecord()
         ledger.shards[shard] = record
         record.counted += [attempt.id for attempt in fresh]
         self.changed = True
@@ -164,42 +167,46 @@ class Books:
                 shards.append(attempt.shard)
 
     def _exclude(self, attempts: Sequence[Attempt]) -> None:
-        """Nodes that fail what doesn't fail elsewhere get no more work; never more than half."""
+        """A node that fails what doesn't fail elsewhere gets no more work; never more than half
+        of those that are known."""
         ledger = self._ledger
-        suspects = [node for node in sorted(ledger.failed_on) if self._suspicious(node)]
-        if not suspects:
+        node = self._bad_node()
+        if node is None:
             return
         seen = {attempt.node for attempt in attempts if attempt.node} | ledger.failed_on.keys()
         works = {
             attempt.node
             for attempt in attempts
             if attempt.state is AttemptState.RUNNING or attempt.cause is Cause.DONE
-        } - {None, *ledger.excluded}
-        for node in suspects:
-            if not works - {node} or 2 * (len(ledger.excluded) + 1) > len(seen):
-                continue
-            ledger.excluded.append(node)
-            self.changed = True
-            self.news.append(
-                f"Node {node} gets no more work: {len(ledger.failed_on[node])} workers failed "
-                "there, and none elsewhere"
-            )
-            for record in ledger.shards.values():
-                record.failures = [one for one in record.failures if one.node != node]
+        } - {None, node, *ledger.excluded}
+        if not works or 2 * (len(ledger.excluded) + 1) > len(seen):
+            return
+        ledger.excluded.append(node)
+        self.changed = True
+        self.news.append(
+            f"Node {node} gets no more work: {len(ledger.failed_on[node])} workers failed there "
+            "that don't fail elsewhere"
+        )
+        for record in ledger.shards.values():
+            record.failures = [one for one in record.failures if one.node != node]
 
-    def _suspicious(self, node: str) -> bool:
-        ledger = self._ledger
-        here = ledger.failed_on[node]
-        if node in ledger.excluded or len(here) < SEVERAL or len(set(here)) < 2:
-            return False
-        elsewhere = {
-            shard
-            for other, shards in ledger.failed_on.items()
-            if other != node and other not in ledger.excluded
-            for shard in shards
+    def _bad_node(self) -> str | None:
+        """Where most of all failures were, of several shards, none of which failed elsewhere.
+
+        Of a shard that is searched, the candidates are suspected, and no node.
+        """
+        ledger, searched = self._ledger, self._searched()
+        failed = {
+            node: [shard for shard in shards if shard not in searched]
+            for node, shards in ledger.failed_on.items()
+            if node not in ledger.excluded
         }
-        # Of a shard that is searched, the candidates are suspected, and no node.
-        return elsewhere <= self._searched() - set(here)
+        worst = max(failed, key=lambda node: len(failed[node]), default="")
+        here = failed.pop(worst, [])
+        elsewhere = {shard for shards in failed.values() for shard in shards}
+        several = len(here) >= SEVERAL and len(set(here)) > 1
+        alone = SEVERAL * sum(map(len, failed.values())) <= len(here)
+        return worst if several and alone and elsewhere.isdisjoint(here) else None
 
     def _escalate(self, shard: int) -> None:
         """Take the next step of the search when the shard has failed often enough."""

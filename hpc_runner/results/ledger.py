@@ -142,7 +142,7 @@ def ledger_warnings(run: RunDir, waves: Iterable[int]) -> tuple[str, ...]:
             nodes[node] = nodes.get(node, 0) + len(ledger.failed_on.get(node, ()))
         killers += [(wave, killer) for killer in ledger.killers]
     lines = [
-        f"node {node} got no more work: {count} workers failed there and none elsewhere"
+        f"node {node} got no more work: {count} workers failed there that don't elsewhere"
         for node, count in nodes.items()
     ]
     lines += [
