@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections import Counter
@@ -10,19 +11,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 from clusters import Cluster
 
 import hpc_runner
 from hpc_runner.config import RunConfig
-from hpc_runner.errors import SchedulerBusy
-from hpc_runner.pipeline.arrays import Array, read_array
+from hpc_runner.pipeline.arrays import read_array
 from hpc_runner.pipeline.coordinator import Phase, State, run_to_end
 from hpc_runner.pipeline.plan import plan
 from hpc_runner.pipeline.profiles import Profile
 from hpc_runner.pipeline.scheduler import AttemptState, Cause
 from hpc_runner.pipeline.slurm import Limits, Slurm
 from hpc_runner.pipeline.slurm_scheduler import SlurmScheduler
-from hpc_runner.pipeline.submission import submit_array
 from hpc_runner.rundir import RunDir
 
 EXAMPLES = Path(hpc_runner.__file__).parent / "examples"
@@ -86,22 +86,29 @@ def test_a_run_on_a_cluster_ends_as_on_one_machine(here: Cluster, tmp_path: Path
     assert {attempt.node for attempt in found.attempts()} <= {None, "n1", "n2", "n3", "n4"}
 
 
+# Once: the job is there, and nobody hears of it.
+DEADLY_SBATCH = """#!/bin/sh
+rm "$0"
+sbatch "$@"
+kill -9 $PPID
+"""
+
+
 def test_an_array_whose_submitter_died_is_adopted_with_all_that_its_tasks_need(
-    here: Cluster, tmp_path: Path
+    here: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = planned(tmp_path, EXAMPLES / "corpus.jsonl", shard_size=12)
-    seen: list[int] = []
-
-    def dies(run: RunDir, array: Array) -> int:
-        seen.append(submit_array(run, array))
-        for pickled in run.array_files(0, 0).glob(f"{seen[0]}*_submitted.pkl"):
-            pickled.unlink()  # as if it had died before submitit put it there
-        raise SchedulerBusy("killed")
-
-    scheduler(run, submit=dies).submit(run, 0, range(3))
+    sbatch = tmp_path / "bin" / "sbatch"
+    sbatch.parent.mkdir()
+    sbatch.write_text(DEADLY_SBATCH)
+    sbatch.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{sbatch.parent}:{os.environ['PATH']}")
+    scheduler(run).submit(run, 0, range(3))
     assert read_array(run, 0, 0).job_id is None
     assert coordinate(run, scheduler(run)).phase is Phase.DONE
-    assert [read_array(run, *key).job_id for key in run.arrays()] == seen
+    assert list(run.arrays()) == [(0, 0)]
+    jobs = here.run("squeue", "-h", "-t", "all", "-n", read_array(run, 0, 0).name, "-o", "%F")
+    assert set(jobs.split()) == {str(read_array(run, 0, 0).job_id)}
 
 
 def test_more_shards_than_an_array_may_have(here: Cluster, tmp_path: Path) -> None:
@@ -184,3 +191,13 @@ def test_a_task_near_its_time_limit_commits_and_is_requeued(
     assert (earlier.cause, again.id) == (Cause.STOPPED, f"{earlier.id}.1")
     assert list(run.arrays()) == [(0, 0)]
     assert len(rows(run)) == len(set(rows(run))) == 24
+
+
+def test_where_there_is_accounting_nothing_is_different(
+    cluster_with_accounting: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_CONF", cluster_with_accounting.environment["SLURM_CONF"])
+    run = planned(tmp_path, EXAMPLES / "corpus.jsonl", shard_size=18)
+    assert coordinate(run, scheduler(run)).phase is Phase.DONE
+    assert len(run.finished_shards(0)) == 2
+    assert list(run.arrays()) == [(0, 0)]
