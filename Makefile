@@ -7,8 +7,8 @@ BIN := .venv/bin
 IN := cd '$(ROOT)' && sh .ci/setup &&
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test conformance hostile slurm-show fuzz lint format bench lock docker-up docker-down cluster \
-	cluster-down clean
+.PHONY: help setup run test conformance hostile chaos slurm-show fuzz lint format bench lock docker-up docker-down \
+	cluster cluster-down clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' '$(ROOT)/Makefile' | while read -r name what; do \
@@ -31,6 +31,9 @@ hostile:  ## every attack in every place, and the table of what held
 
 slurm-show:  ## 3,280 programs in 64 shards on a private Slurm cluster, by `submit` and by sbatch (root)
 	@$(IN) SLURM_SHOW_COPIES=20 SLURM_SHOW_SHARDS=64 $(BIN)/python -m pytest tests/slurm/test_show.py $(ARGS)
+
+chaos:  ## more than a hundred faults on a private Slurm cluster (root), and the table of what came of them
+	@$(IN) $(BIN)/python tests/chaos/campaign.py $(ARGS)
 
 lint:  ## ruff, mypy and the layers
 	@$(IN) $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
