@@ -297,7 +297,9 @@ def refuse_foreign(run: RunDir) -> None:
         raise RunError(f"{run.root} is a file; --out takes a directory")
     submitted = (run.profile, run.chain, run.coordinator_script, run.coordinator_log)
     ours = {run.lock, run.cancelled, *submitted, *_leftovers(run)}
-    foreign = sorted(path.name for path in run.root.iterdir() if path not in ours)
+    halves = tuple(f".{path.name}." for path in submitted)  # of whoever died writing them
+    names = {path.name for path in run.root.iterdir() if path not in ours}
+    foreign = sorted(name for name in names if not name.startswith(halves))
     if foreign:
         raise RunError(
             f"{run.root} is not empty and not a run: it has no run.json"

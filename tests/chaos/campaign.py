@@ -40,7 +40,7 @@ from hpc_runner.rundir import RunDir  # noqa: E402
 
 SEED = "HPC_RUNNER_CHAOS_SEED"
 PRIVATE = "HPC_RUNNER_CHAOS_PRIVATE"
-A_RUN = 4
+A_RUN = 6
 """Faults that are injected into one run."""
 CANDIDATES = 96
 EVERY_STEP = "the coordinator is killed before a step"
@@ -49,6 +49,13 @@ SOME = (
     ("an agent is killed", "the disk is full", "slurmctld is killed and comes back"),
 )
 SHARE_OF_SOME = 0.1
+KINDS: dict[str, dict[str, object]] = {
+    "": {},
+    "docker": {"runtime": "docker"},
+    "short": {"time": 1, "cpus_per_task": 1},
+    "long": {"cpus_per_task": 8},
+}
+"""Profile of each kind of run."""
 
 
 @dataclass
@@ -68,24 +75,25 @@ class Campaign:
         self.rng = random.Random(seed)  # noqa: S311
         self.rows = {name: Row(name) for name in (EVERY_STEP, *(fault.name for fault in FAULTS))}
         self.corpus = write_corpus(disk.parent / "corpus.jsonl", CANDIDATES)
-        self.expected: Outcome | None = None
+        self.long_corpus = write_corpus(disk.parent / "long.jsonl", 12, least_s=2.5, most_s=2.6)
+        self.expected: dict[Path, Outcome] = {}
         self.number = 0
 
     def disturbed(
-        self, name: str, *, chain: bool = False, dying: tuple[str, ...] = ()
+        self, name: str, *, kind: str = "", chain: bool = False, dying: tuple[str, ...] = ()
     ) -> Disturbed:
         self.number += 1
-        told = {"partition": "lo", "time": 10, "cpus_per_task": 2, "array_parallelism": 4}
-        profile = Profile.model_validate(
-            {**told, "runtime": "local", "coordinator": {"memory": "1G", "partition": "main"}}
-        )
+        told: dict[str, object] = {"partition": "lo", "cpus_per_task": 2, "array_parallelism": 4}
+        told |= {"time": 10, "runtime": "local", "coordinator": {"memory": "1G"}}
+        profile = Profile.model_validate(told | KINDS[kind])
+        corpus = self.long_corpus if kind in ("short", "long") else self.corpus
         say(f"run {self.number}: {name}{' (coordinators are jobs)' if chain else ''}")
         run = RunDir(self.disk / f"r{self.number}")
-        return Disturbed(self.cluster, run, self.corpus, profile, chain=chain, dying=dying)
+        return Disturbed(self.cluster, run, corpus, profile, chain=chain, dying=dying)
 
     def finish(self, run: Disturbed) -> list[str]:
         run.wait()
-        found = run.complaints(self.expected)
+        found = run.complaints(self.expected[run.corpus])
         for line in found:
             say(f"  WRONG: {line}")
         if found:
@@ -97,15 +105,15 @@ class Campaign:
         shutil.rmtree(run.run.root, ignore_errors=True)
         return found
 
-    def undisturbed(self) -> None:
-        run = self.disturbed("undisturbed")
+    def undisturbed(self, kind: str = "") -> None:
+        run = self.disturbed("undisturbed", kind=kind)
         run.wait()
         complaints = run.complaints(None)
         assert not complaints, complaints
-        self.expected = run.outcome()
-        rows, votes = self.expected
-        assert len(votes) == CANDIDATES
-        assert len({key[0] for key in rows}) == CANDIDATES
+        self.expected[run.corpus] = rows, votes = run.outcome()
+        assert (
+            len(votes) == len({key[0] for key in rows}) == len(run.corpus.read_text().splitlines())
+        )
         assert set(rows.values()) == {"accepted", "wrong_answer", "runtime_error", "compile_error"}
         self.finish(run)
 
@@ -125,7 +133,8 @@ class Campaign:
 
     def disturb(self, faults: list[Fault], *, chain: bool) -> list[Fault]:
         """Inject them into one run; those that came too late are returned."""
-        run = self.disturbed(", ".join(fault.name for fault in faults), chain=chain)
+        kind = faults[0].kind
+        run = self.disturbed(", ".join(fault.name for fault in faults), kind=kind, chain=chain)
         times: list[tuple[Fault, float]] = []
         late = []
         for fault in faults:
@@ -148,13 +157,23 @@ class Campaign:
         if chosen(EVERY_STEP, only, without):
             self.every_step(1.0)
         faults = [fault for fault in FAULTS if chosen(fault.name, only, without)]
+        if (
+            not shutil.which("docker")
+            or subprocess.run(["docker", "version"], check=False, capture_output=True).returncode
+        ):
+            say("no container is killed: there is no Docker engine (DOCKER_HOST)")
+            faults = [fault for fault in faults if fault.kind != "docker"]
         left = [fault for fault in faults for _ in range(fault.times)]
         self.rng.shuffle(left)
         tries = 3 * len(left)
         while left and tries > 0:
             chain = self.number % 3 == 2
-            fit = [fault for fault in left if fault.chain or not chain][:A_RUN]
+            kind = left[0].kind
+            if kind == "short":
+                self.undisturbed("long")
+            fit = [one for one in left if one.kind == kind and (one.chain or not chain)][:A_RUN]
             if not fit:
+                self.number += 1
                 continue
             for fault in fit:
                 left.remove(fault)

@@ -119,8 +119,8 @@ class Disturbed:
         self.trouble = f"not done after {MOST_STARTS} coordinators"
 
     def _see_chain(self, deadline: float) -> None:
-        values = {"corpus": (str(self.corpus),), "runtime": "local", "shard_size": 12}
-        config = RunConfig.parse({**values, "slots": self.profile.cpus_per_task})
+        values = {"corpus": (str(self.corpus),), "runtime": self.profile.runtime}
+        config = RunConfig.parse({**values, "shard_size": 12, "slots": self.profile.cpus_per_task})
         self.starts = 1
         begin(self.run, config, self.profile)
         while not self.run.summary.exists():
@@ -152,6 +152,13 @@ class Disturbed:
 
     def array_tasks(self, *states: str) -> list[tuple[str, str, str]]:
         return [job for job in self.jobs(*states) if "_" in job[0]]
+
+    def restarts(self) -> list[int]:
+        """How often Slurm has started each array task again."""
+        prefix = job_prefix(read_info(self.run).run_id) if self.run.info.exists() else "none"
+        command = ("squeue", "-hr", "-t", "all", "--Format=Name:60,RestartCnt:9")
+        lines = [line.split() for line in self.cluster.run(*command, timeout=120).splitlines()]
+        return [int(line[1]) for line in lines if line[0].startswith(prefix)]
 
     def coordinators(self, *states: str) -> list[str]:
         return [job[0] for job in self.jobs(*states) if "_" not in job[0]]
@@ -283,12 +290,12 @@ def children(parents: list[int]) -> list[int]:
     return found
 
 
-def write_corpus(path: Path, candidates: int, most_s: float = 0.3) -> Path:
-    """Programs that take 50 ms to ``most_s``, of each verdict that doesn't depend on the load."""
+def write_corpus(path: Path, candidates: int, least_s: float = 0.05, most_s: float = 0.3) -> Path:
+    """Programs that take ``least_s`` to ``most_s``, of each verdict that no load changes."""
     ends = ("print({n})", "print({n})", "print({n})", "print('no')", "raise SystemExit({n})", "1 +")
     with path.open("w") as file:
         for n in range(candidates):
-            seconds = 0.05 + (most_s - 0.05) * (n * 7 % candidates) / candidates
+            seconds = least_s + (most_s - least_s) * (n * 7 % candidates) / candidates
             code = f"import time\ntime.sleep({seconds:.3f})\n{ends[n % len(ends)].format(n=n)}"
             cases = [{"stdin": "", "stdout": f"{n}\n"}]
             tests = {"kind": "stdio", "cases": cases}

@@ -66,6 +66,35 @@ def kill_agent(run: Disturbed, rng: random.Random) -> bool:
     return bool(found)
 
 
+def kill_container(run: Disturbed, rng: random.Random) -> bool:
+    """Its first process, behind the engine's back."""
+    if not until(run, lambda: containers(run)):
+        return False
+    found = containers(run)
+    if not found:
+        return False
+    words = ["docker", "inspect", "--format={{.State.Pid}}", rng.choice(found)]
+    asked = subprocess.run(words, capture_output=True, text=True, check=False)
+    pid = int(asked.stdout or 0) if asked.returncode == 0 else 0
+    kill([pid] if pid else [])
+    return bool(pid)
+
+
+def containers(run: Disturbed) -> list[str]:
+    """Those of the run's workers, by whose pids they are named."""
+    names = [f"--filter=name=-{pid}-" for pid in run.workers()]
+    if not names:
+        return []
+    words = ["docker", "ps", "--quiet", *names]
+    return subprocess.run(words, capture_output=True, text=True, check=False).stdout.split()
+
+
+def time_is_up(run: Disturbed, _rng: random.Random) -> bool:
+    """The shard takes longer than its array task may: Slurm warns it, and ends what doesn't
+    stop."""
+    return until(run, lambda: any(attempt > 0 for attempt in run.restarts()))
+
+
 def kill_step(run: Disturbed, rng: random.Random) -> bool:
     """slurmstepd of a worker, so that nobody tells Slurm of its end."""
     if not until(run, run.workers):
@@ -263,11 +292,15 @@ class Fault:
     """In ``make chaos``."""
     chain: bool = True
     """Whether it means something where the coordinator is a job, too."""
+    kind: str = ""
+    """Of the run, where that has to be another one."""
 
 
 FAULTS = (
     Fault("a worker is killed", kill_worker, 8),
     Fault("an agent is killed", kill_agent, 8),
+    Fault("a container is killed", kill_container, 6, kind="docker"),
+    Fault("the time limit is reached", time_is_up, 1, chain=False, kind="short"),
     Fault("a slurmstepd is killed", kill_step, 3),
     Fault("the coordinator is killed", kill_coordinator, 8),
     Fault("the coordinator is told to stop", stop_coordinator, 3, chain=False),

@@ -200,6 +200,7 @@ def test_what_a_killed_plan_left_is_replaced(corpus: Path, tmp_path: Path) -> No
     run.candidates(0).write_text("half")
     run.lock.mkdir()
     run.lock_file(4).write_text('{"released": true}')
+    (run.root / ".profile.json.4711-0a1b2c3d.tmp").write_text("half")
     info = plan(run, config(corpus), progress=quiet)
     assert shard_count(run.candidates(0)) == info.shards
     assert not run.planning.exists()
