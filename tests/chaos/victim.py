@@ -40,7 +40,7 @@ CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.trun
 IN_SUBMISSION_S = (0.2, 0.7, 1.5)
 """Into a submission: then it is killed, too."""
 MOST_OF_A_KIND = 2
-"""The second of a kind may mean something else: an array's job id instead of the array."""
+"""Then no more of a kind are told apart."""
 
 
 class Tracer:
@@ -52,6 +52,8 @@ class Tracer:
         self._share, self._seed = share, seed
         self._known = set(seen.read_text().splitlines()) if seen.exists() else set()
         self._counts: Counter[str] = Counter()
+        self._asked = "the start"
+        """The last command: an array is written before sbatch, and after it with its job id."""
         self._main = os.getpid()
         self._armed = True
         sys.addaudithook(self._see)
@@ -72,9 +74,11 @@ class Tracer:
             return
         if name is None:
             return
-        self._counts[f"{event} {name}"] += 1
-        count = min(self._counts[f"{event} {name}"], MOST_OF_A_KIND)
-        self._step(f"{event} {name} {count}", 0.0)
+        step = f"{event} {name} after {self._asked}"
+        if event == "subprocess.Popen":
+            self._asked = name
+        self._counts[step] += 1
+        self._step(f"{step} {min(self._counts[step], MOST_OF_A_KIND)}", 0.0)
         if name == "submission":
             for delay_s in IN_SUBMISSION_S:
                 self._step(f"{delay_s} s into {name}", delay_s)
