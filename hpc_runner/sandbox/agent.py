@@ -2298,7 +2298,7 @@ _PERTURBED_MOST = {
 def check_perturbation(found: Dict[str, Any]) -> Dict[str, Any]:
     """All of ``PERTURBATION``, as far as given.  Raises ValueError."""
     for name, value in found.items():
-        if type(value) is not type(PERTURBATION.get(name)):
+        if name not in PERTURBATION or type(value) is not type(PERTURBATION[name]):
             raise ValueError("perturbation.%.60s: found %.60r" % (name, value))
         if type(value) is int and not 0 <= value <= _PERTURBED_MOST.get(name, 0x7FFFFFFF):
             raise ValueError("perturbation.%s: found %.60r" % (name, value))
@@ -2626,8 +2626,11 @@ class Slot:
                     os.execve(argv[0], argv, {})
                 finally:
                     os._exit(1)
-        for index, pid in enumerate(self._burners):
-            os.kill(pid, signal.SIGCONT if index < count else signal.SIGSTOP)
+        for index, pid in enumerate(list(self._burners)):
+            try:
+                os.kill(pid, signal.SIGCONT if index < count else signal.SIGSTOP)
+            except ProcessLookupError:
+                self._burners.remove(pid)
 
     def restart(self) -> None:
         """After trouble: whatever of the slot is left dies with its zygote."""

@@ -34,6 +34,10 @@ _LIMITS = {
     "wall_s": 5.0, "cpu_s": 1.0, "memory_bytes": 64 << 20, "output_bytes": 4096, "processes": 4,
     "file_bytes": 1 << 20, "open_files": 32,
 }  # fmt: skip
+_PERTURBATION = {
+    "hash": 0, "tz": "EAST-5:45", "locale": "xx_XX,C.UTF-8", "temp": "x", "env": 3, "memory": 4,
+    "threads": 100, "cpus": 1, "clock": 86_400, "load": 0,
+}  # fmt: skip
 _REQUESTS = [
     WRONG,
     {**WRONG, "limits": _LIMITS, "every": True},
@@ -41,6 +45,7 @@ _REQUESTS = [
     {**WRONG, "tests": _UNITTEST},
     {**WRONG, "tests": _STDIO, "env": {"A": "b"}, "path": []},
     {**WRONG, "tests": {"kind": "expected_output", "stdout": "x", "checker": "tokens"}},
+    {**WRONG, "perturbation": _PERTURBATION, "beside": 2, "outputs": True},
 ]
 _LINES = [json.dumps(request).encode("ascii") for request in (HONEST, *_REQUESTS)]
 

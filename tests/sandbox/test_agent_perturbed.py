@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,7 @@ from sandbox.agents import (
 )
 
 from hpc_runner.sandbox.agent import MOST_BURNERS, PERTURBATION
+from hpc_runner.sandbox.local import base_interpreter
 
 LOOK = """
 import json, locale, os, sys, tempfile, time
@@ -260,7 +262,7 @@ def test_nothing_is_left_behind_for_the_next(sandbox: Sandbox) -> None:
         {"tz": ":/etc/passwd"}, {"tz": "Europe/Zurich"}, {"tz": "A-1"}, {"tz": "EAST-1\n"},
         {"temp": "../x"}, {"temp": "a/b"}, {"temp": "."}, {"temp": "a" * 41}, {"temp": "a\0"},
         {"locale": "../../x"}, {"locale": ","}, {"threads": 10**7}, {"cpus": -1}, {"load": 17},
-        {"clock": 1 << 40}, {"moon": 1}, [], "neutral", 3,
+        {"clock": 1 << 40}, {"moon": 1}, {"moon": None}, [], "neutral", 3,
     ],
 )  # fmt: skip
 def test_what_is_no_perturbation_is_refused(sandbox: Sandbox, bad: object) -> None:
@@ -316,6 +318,27 @@ def test_other_slots_go_on_while_one_starts_anew() -> None:
         answers = {answer["id"]: answer for answer in sandbox.hear_all(3)}
         assert {answer["verdict"] for answer in answers.values()} == {"accepted"}
         assert set(answers) == {long, *short}
+
+
+def test_a_load_that_somebody_has_ended_is_no_trouble() -> None:
+    with opened(prefix=without_namespaces()) as sandbox:
+        for _ in range(3):
+            answer = sandbox.run("pass", perturbation={"load": 1})
+            assert answer["verdict"] == "accepted"
+            for pid in descendants(sandbox.pid):
+                if b"while True" in command(pid):
+                    os.kill(pid, signal.SIGKILL)
+
+
+def test_an_interpreter_that_is_gone_leaves_out_what_needs_it(tmp_path: Path) -> None:
+    python = tmp_path / "python3"
+    python.symlink_to(base_interpreter())
+    with opened(python=str(python)) as sandbox:
+        assert look(sandbox, {"hash": 1})["applied"] == {"hash": 1}
+        python.unlink()
+        seen = look(sandbox, {"hash": 2, "load": 1, "threads": 100})
+        assert seen["applied"] == {"threads": 100}
+        assert look(sandbox, {"hash": 3})["applied"] == {}
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
