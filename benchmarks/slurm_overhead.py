@@ -140,7 +140,7 @@ def _count_calls(site: Site) -> None:
             wrapper.chmod(0o755)
 
 
-def busy(path: Path, candidates: int, seconds: float) -> Path:
+def busy(path: Path, candidates: int, seconds: float = BUSY_S) -> Path:
     """Programs that use so many seconds of CPU."""
     with path.open("w") as out:
         for number in range(candidates):
@@ -287,23 +287,18 @@ def main() -> None:
     if given.quick:
         given.seconds, given.shards, given.tasks = 10, 2, 10
     with cluster(os.cpu_count() or 2) as site:
-        slots = site.cpus
-        kinds = {"busy": (busy_s_corpus, BUSY_S), "HumanEval": (human_eval, HUMAN_EVAL_S)}
+        kinds = {"busy": (busy, BUSY_S), "HumanEval": (human_eval, HUMAN_EVAL_S)}
         for kind, (write, each_s) in kinds.items():
             if kind == "HumanEval" and not HUMAN_EVAL.exists():
                 print(f"\n{HUMAN_EVAL} is not here: HumanEval is left out")
                 continue
-            size = max(1, round(given.seconds * slots / ROUNDS / each_s))
+            size = max(1, round(given.seconds * site.cpus / ROUNDS / each_s))
             corpus = write(site.root / f"{kind}.jsonl", size * given.shards)
             for how in ("run", "submit"):
                 show(f"{kind}, {how}", run(site, how, corpus, size, f"{kind}-{how}"))
         small = busy(site.root / "small.jsonl", given.tasks, 0.01)
         for how in ("run", "submit"):
             show_calls(f"small, {how}", run(site, how, small, 1, f"small-{how}"))
-
-
-def busy_s_corpus(path: Path, candidates: int) -> Path:
-    return busy(path, candidates, BUSY_S)
 
 
 if __name__ == "__main__":
