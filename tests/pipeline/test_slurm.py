@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import sys
 import time
@@ -244,7 +245,7 @@ def test_many_jobs_are_cancelled_in_few_calls(programs: Path) -> None:
 
 def test_sbatch_answers_with_a_job_id(programs: Path) -> None:
     install(programs, "sbatch", "print('123;cluster')")
-    assert Slurm().submit(Path("script"), ["--job-name=x"], {}) == 123
+    assert Slurm().submit(Path("script"), ["--job-name=x"], os.environ) == 123
     install(programs, "sbatch", "print('Submitted')")
     with pytest.raises(SchedulerError, match="where a job id was expected"):
-        Slurm().submit(Path("script"), [], {})
+        Slurm().submit(Path("script"), [], os.environ)
