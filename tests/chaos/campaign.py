@@ -169,7 +169,7 @@ class Campaign:
         while left and tries > 0:
             chain = self.number % 3 == 2
             kind = left[0].kind
-            if kind == "short":
+            if kind == "short" and self.long_corpus not in self.expected:
                 self.undisturbed("long")
             fit = [one for one in left if one.kind == kind and (one.chain or not chain)][:A_RUN]
             if not fit:
@@ -177,6 +177,7 @@ class Campaign:
                 continue
             for fault in fit:
                 left.remove(fault)
+            fit.sort(key=lambda fault: fault.last)
             left += self.disturb(fit, chain=chain)
             tries -= len(fit)
 

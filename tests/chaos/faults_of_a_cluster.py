@@ -292,6 +292,8 @@ class Fault:
     """In ``make chaos``."""
     chain: bool = True
     """Whether it means something where the coordinator is a job, too."""
+    last: bool = False
+    """It takes so long that the run has ended before others come after it."""
     kind: str = ""
     """Of the run, where that has to be another one."""
 
@@ -315,5 +317,5 @@ FAULTS = (
     Fault("times of files jump", times_jump, 5),
     Fault("the coordinator's clock jumps", clock_jumps, 3, chain=False),
     Fault("two coordinators", second_coordinator, 4, chain=False),
-    Fault("a frozen coordinator is replaced", frozen_coordinator, 2, chain=False),
+    Fault("a frozen coordinator is replaced", frozen_coordinator, 2, chain=False, last=True),
 )
