@@ -10,6 +10,8 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import typer
 from sandbox.pythons import several
@@ -85,6 +87,30 @@ def test_a_run_ends_with_0_whatever_the_verdicts(cli: Run, corpus: Path, tmp_pat
     assert cancelled.returncode == 2
     assert "is complete" in cancelled.stderr
     assert cli("resume", "run").stdout == done.stdout
+
+
+def test_what_stayed_unjudged_is_retried(cli: Run, corpus: Path, tmp_path: Path) -> None:
+    assert cli("run", corpus, "--out", "run", *LOCAL, "-q").returncode == 0
+    (result,) = (tmp_path / "run").glob("waves/000/results/*.parquet")
+    table = pq.read_table(result)
+    rows = table.to_pylist()
+    rows[0] |= {"verdict": "internal_error", "judge": "exit"}
+    # Without the counts in the metadata, which a worker would have written right.
+    schema = table.schema.remove_metadata()
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), result)
+
+    unsaid = cli("retry", "run")
+    assert unsaid.returncode == 2
+    assert "`hpc-runner retry RUN --unjudged`" in unsaid.stderr
+    done = cli("retry", "run", "--unjudged", "-q")
+    assert done.returncode == 0, done.stderr
+    assert "1 execution of 1 candidate in 1 shard run again" in done.stderr
+    assert "accepted" in done.stdout
+    verdicts = pq.read_table(result, columns=["verdict"])["verdict"].to_pylist()
+    assert "internal_error" not in verdicts
+    again = cli("retry", "run", "--unjudged")
+    assert again.returncode == 0
+    assert "nothing to run again" in again.stdout
 
 
 def test_another_command_on_a_run_says_what_differs(cli: Run, corpus: Path) -> None:
