@@ -101,7 +101,13 @@ def busy_loops(count: int) -> Iterator[None]:
 @contextlib.contextmanager
 def agent(slots: int) -> Iterator[Agent]:
     runtime = LocalRuntime()
-    spec = AgentSpec("oversubscribed", slots, "limits", memory_bytes=1 << 30, processes=1024)
+    spec = AgentSpec(
+        f"oversubscribed-{os.getpid()}-{slots}",
+        slots,
+        "limits",
+        memory_bytes=1 << 30,
+        processes=1024,
+    )
     opened = Agent(runtime.command(spec), runtime.environment())
     try:
         yield opened

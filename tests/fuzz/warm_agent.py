@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import selectors
 import subprocess
 import time
@@ -42,7 +43,13 @@ class WarmAgent:
 
     def __init__(self) -> None:
         runtime = LocalRuntime()
-        spec = AgentSpec("fuzz", 1, "limits", memory_bytes=1 << 30, processes=256)
+        spec = AgentSpec(
+            f"fuzz-{os.getpid()}-{secrets.token_hex(4)}",
+            1,
+            "limits",
+            memory_bytes=1 << 30,
+            processes=256,
+        )
         self._process = subprocess.Popen(
             runtime.command(spec),
             env=runtime.environment(),
