@@ -12,7 +12,9 @@ libc = ctypes.CDLL(None)
 secret = "_".join(["HOSTILE", "TESTS", "SECRET"])
 if secret in os.environ or libc.getenv(secret.encode()):
     raise SystemExit("got through: a variable of the host")
-if set(os.environ) - {"GIVEN", "LC_CTYPE"}:
+# What rounds perturb is the sandbox's own to say.
+PERTURBED = {"TZ", "LANG", "TMPDIR", "PYTHONHASHSEED"}
+if set(os.environ) - {"GIVEN", "LC_CTYPE"} - PERTURBED:
     raise SystemExit("got through: %s" % sorted(os.environ))
 start = ctypes.c_void_p.in_dll(libc, "program_invocation_name").value
 read, write = os.pipe()
