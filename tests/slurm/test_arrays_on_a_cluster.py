@@ -180,7 +180,7 @@ def test_ctrl_c_leaves_nothing_in_the_queue(
 def test_a_task_near_its_time_limit_commits_and_is_requeued(
     here: Cluster, tmp_path: Path, slow_corpus: Callable[[int, float], Path]
 ) -> None:
-    run = planned(tmp_path, slow_corpus(8, 0.5), shard_size=8)
+    run = planned(tmp_path, slow_corpus(20, 0.5), shard_size=20)
     found = scheduler(run)
     found.submit(run, 0, [0])
     until(lambda: run.parts(0, 0).exists())
@@ -190,7 +190,7 @@ def test_a_task_near_its_time_limit_commits_and_is_requeued(
     earlier, again = found.attempts()
     assert (earlier.cause, again.id) == (Cause.STOPPED, f"{earlier.id}.1")
     assert list(run.arrays()) == [(0, 0)]
-    assert len(rows(run)) == len(set(rows(run))) == 24
+    assert len(rows(run)) == len(set(rows(run))) == 60
 
 
 def test_where_there_is_accounting_nothing_is_different(
