@@ -1,6 +1,6 @@
 """What planner, coordinator and watcher cost on large runs, up to 10^8 candidates in 20,000 shards.
 
-    python benchmarks/scale.py [--most 8] [--plan-most 6] [--keep DIRECTORY]
+    python benchmarks/scale.py [--most 8] [--plan-most 6] [--order-most 7]
 
 Nothing is executed.  The run directories are synthesised, and so said beside each table:
 candidates are one program over and over, each finished shard's result is a link to one file,
@@ -45,6 +45,7 @@ from hpc_runner.pipeline.plan import plan  # noqa: E402
 from hpc_runner.pipeline.profiles import Profile  # noqa: E402
 from hpc_runner.pipeline.slurm import Slurm  # noqa: E402
 from hpc_runner.pipeline.slurm_scheduler import SlurmScheduler  # noqa: E402
+from hpc_runner.pipeline.spool import Spool  # noqa: E402
 from hpc_runner.pipeline.status import Watch  # noqa: E402
 from hpc_runner.pipeline.waves import Memory  # noqa: E402
 from hpc_runner.results.candidates import (  # noqa: E402
@@ -55,6 +56,7 @@ from hpc_runner.results.candidates import (  # noqa: E402
 from hpc_runner.results.files import table_writer, write_json  # noqa: E402
 from hpc_runner.results.heartbeat import write_heartbeat  # noqa: E402
 from hpc_runner.results.ledger import Failure, Ledger, ShardRecord, write_ledger  # noqa: E402
+from hpc_runner.results.query import connect  # noqa: E402
 from hpc_runner.results.schema import CANDIDATES, RESULTS, SCHEMA_VERSION  # noqa: E402
 from hpc_runner.results.store import ShardStore  # noqa: E402
 from hpc_runner.rundir import RunDir, piece  # noqa: E402
@@ -64,6 +66,8 @@ PER_SHARD = 5000
 WORSE = 15.0
 """Growth of time for ten times as much that is still linear, on a noisy machine."""
 MEMORY_MB = 400
+DATABASE_MB = 512
+"""More than that, where the planner's database may use so much before it spills."""
 RUNNING = 0.05
 """Share of the array tasks that run; half have finished, one in a hundred has failed once."""
 
@@ -228,6 +232,37 @@ def measure_worker(run: RunDir) -> dict[str, float]:
     return {"read a shard": _seconds(lambda: read_shard(run.candidates(0), last))}
 
 
+def measure_order(run: RunDir) -> dict[str, float]:
+    """What the planner asks of its database, on an index of so many programs made here: first
+    candidates in their order, and samples numbered within their tasks."""
+    count = 10 ** int(run.root.name.removeprefix("order-"))
+    run.planning.mkdir(parents=True)
+    spool = Spool(run, RunConfig(corpus=("/none",)), lambda _: None)
+    # In a process of its own: its memory is none of ours.
+    made = [sys.executable, "-c", INDEX, str(spool.table), str(count)]
+    subprocess.run(made, stdout=subprocess.DEVNULL, check=True)
+    with connect(run) as database:
+        ordered = _seconds(lambda: spool.order(database, slow_first=False))
+        numbered = _seconds(lambda: spool.number_samples(database))
+    shutil.rmtree(run.root)
+    return {"order": ordered, "number samples": numbered}
+
+
+INDEX = """
+import duckdb, sys
+path, count = sys.argv[1:]
+duckdb.execute("SET preserve_insertion_order = false")
+duckdb.execute(f'''
+    COPY (SELECT i AS row, 'corpus.jsonl' AS file, i AS file_row,
+                 'T/' || (i // 100)::VARCHAR AS task_id,
+                 unhex(sha256(i::VARCHAR)) AS candidate_id, NULL::BLOB AS parent,
+                 i * 200 AS "offset", 200::BIGINT AS stored_bytes, 300::BIGINT AS bytes,
+                 NULL::BLOB AS content, NULL::VARCHAR AS requirements, 0.1::DOUBLE AS expected_s
+          FROM range({count}) t(i)) TO '{path}' (FORMAT parquet, COMPRESSION zstd)
+''')
+"""
+
+
 def measure_plan(run: RunDir) -> dict[str, float]:
     """Distinct small programs from JSON lines to shards, no dependencies, no cache."""
     count = 10 ** int(run.root.name.removeprefix("plan-"))
@@ -246,6 +281,7 @@ MEASURES: dict[str, Callable[[RunDir], dict[str, float]]] = {
     "steps": measure_steps,
     "watch": measure_watch,
     "worker": measure_worker,
+    "order": measure_order,
     "plan": measure_plan,
 }
 
@@ -290,6 +326,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--most", type=int, default=8, help="of candidates, as a power of ten")
     parser.add_argument("--plan-most", type=int, default=6, help="the same for the planner")
+    parser.add_argument("--order-most", type=int, default=7, help="the same for its database")
     parser.add_argument("--keep", type=Path, help="where run directories are made and stay")
     parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -300,10 +337,11 @@ def main() -> int:
         print(json.dumps({**found, "MB": _memory_mb("VmHWM") - before}))
         return 0
     with tempfile.TemporaryDirectory(prefix="hpc-runner-scale-") as scratch:
-        return report(options.keep or Path(scratch), options.most, options.plan_most)
+        where = options.keep or Path(scratch)
+        return report(where, options.most, options.plan_most, options.order_most)
 
 
-def report(where: Path, most: int, plan_most: int) -> int:
+def report(where: Path, most: int, plan_most: int, order_most: int) -> int:
     where.mkdir(parents=True, exist_ok=True)
     cores = len(os.sched_getaffinity(0))
     print(f"{platform.node()}, {cores} cores, Python {platform.python_version()}")
@@ -316,16 +354,21 @@ def report(where: Path, most: int, plan_most: int) -> int:
             range(6, most + 1),
         ),
         ("The planner, on distinct programs", ("plan",), range(4, plan_most + 1)),
+        (
+            "The planner's database alone, on an index of programs (synthesised)",
+            ("order",),
+            range(5, order_most + 1),
+        ),
     ):
         times: dict[str, list[float]] = {}
         memory: dict[str, list[float]] = {what: [] for what in whats}
         for size in sizes:
             root = where / f"run-{size}"
-            if "plan" in whats:
-                root = where / f"plan-{size}"
-                shutil.rmtree(root, ignore_errors=True)
-            else:
+            if "steps" in whats:
                 synthesise(root, size)
+            else:
+                root = where / f"{whats[0]}-{size}"
+                shutil.rmtree(root, ignore_errors=True)
             for what in whats:
                 found = in_a_process(what, root)
                 memory[what].append(found.pop("MB"))
@@ -337,7 +380,7 @@ def report(where: Path, most: int, plan_most: int) -> int:
             if len(values) > 1 and values[-1] > 0.1 and values[-1] > WORSE * values[-2]:
                 failed.append(f"{name}: {values[-1] / values[-2]:.1f} times as long")
         for name, values in memory.items():
-            if values and values[-1] > MEMORY_MB:
+            if values[-1] > MEMORY_MB + DATABASE_MB * (name in ("order", "plan")):
                 failed.append(f"{name}: {values[-1]:.0f} MB")
     print("\n" + ("Worse than linear: " + "; ".join(failed) if failed else "All grows as it may."))
     return 1 if failed else 0

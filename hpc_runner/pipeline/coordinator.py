@@ -103,6 +103,7 @@ def step(
     if run.cancelled.exists():
         return State(Phase.CANCELLED, wave, shards, len(run.finished_shards(wave)))
     voted = last_vote(run)
+    news: tuple[str, ...] = ()
     for earlier in waves:
         if earlier not in memory.complete:
             if earlier <= voted and len(run.finished_shards(earlier)) < shards_of(run, earlier):
@@ -111,9 +112,11 @@ def step(
             seen = advance(run, earlier, scheduler, memory)
             if not seen.complete:
                 return _running(run, earlier, seen, memory, opener)
+            news += seen.news
         if earlier > voted:
             vote(run, earlier, info.config.consensus_threshold, rounds=info.config.rounds)
-            return State(Phase.VOTED, earlier, shards_of(run, earlier), shards_of(run, earlier))
+            shards = shards_of(run, earlier)
+            return State(Phase.VOTED, earlier, shards, shards, news=news)
     if not run.summary.exists():
         for earlier in waves:
             _keep_votes(run, info, earlier)
