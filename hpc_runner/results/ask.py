@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from hpc_runner.errors import ConfigError
-from hpc_runner.results.query import connect, result_files, table_view
+from hpc_runner.results.query import candidate_files, connect, result_files, table_view
 from hpc_runner.results.schema import CANDIDATES, REJECTED, RESULTS, SAMPLES, VOTES
 from hpc_runner.rundir import RunDir
 from hpc_runner.runinfo import read_info
@@ -60,7 +60,7 @@ def tables(run: RunDir, *, memory_limit: str = "512MB") -> Iterator[DuckDBPyConn
     read_info(run)
     waves = run.waves()
     files: dict[str, list[Path]] = {
-        "candidates": [run.candidates(wave) for wave in waves],
+        "candidates": [path for wave in waves for path in candidate_files(run, wave)],
         "results": result_files(run, waves),
         **{name: [getattr(run, name)] for name in ("samples", "votes", "rejected")},
     }
