@@ -90,7 +90,7 @@ def votes(keys: pa.Array) -> pa.Table:
                '/scratch/project/runs/corpus' AS source, 0 AS source_wave,
                CASE WHEN range % 5 < 2 THEN 'accepted' ELSE 'wrong_answer' END AS verdict,
                range % 5 < 2 AS accepted, true AS consensus, false AS flaky, 3 AS judged,
-               0 AS unjudged, 1 AS environments,
+               0 AS unjudged, 1 AS environments, 'stable' AS reliability,
                NULL::BOOLEAN AS environments_agree, random() AS wall_s, random() AS cpu_s,
                (random() * 3e7)::BIGINT AS peak_memory_bytes
         FROM range({count})

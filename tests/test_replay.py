@@ -175,7 +175,7 @@ def test_the_command_and_its_exit_codes(run: RunDir, checkout: Path, tmp_path: P
     same = command(run, checkout, "zone", "--round", "1", "--show-code")
     assert same.returncode == 0, same.stderr
     assert "The same verdict as recorded." in same.stdout
-    missing = command(run, checkout, "zone", "--round", "7")
+    missing = command(run, checkout, "zone", "--round", "99")
     assert missing.returncode == 2 and "--round" in missing.stderr
     other = RunDir(tmp_path / "other")
     other.root.mkdir()

@@ -43,6 +43,7 @@ def entries(numbers: Iterable[int], **columns: Any) -> pa.Table:
         "judged": 3,
         "unjudged": 0,
         "environments": 1,
+        "reliability": "stable",
     }
     rows = [row | {"key": key(number)} | columns for number in numbers]
     return pa.Table.from_pylist(rows, schema=ENTRIES)
