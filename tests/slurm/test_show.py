@@ -151,11 +151,13 @@ def jobs(cluster: Cluster, prefix: str) -> list[tuple[str, str, str, str]]:
 
 
 def check_jobs(cluster: Cluster, run: RunDir) -> None:
-    """Each shard ran once, on all nodes; one coordinator before the array tasks, one after."""
+    """Each shard ran once, on several nodes; one coordinator before the array tasks, one after."""
     tasks = jobs(cluster, job_prefix(read_info(run).run_id))
     assert len(tasks) == SHARDS == len(run.finished_shards(0))
     assert {state for state, *_ in tasks} == {"COMPLETED"}
-    assert {node for *_, node in tasks} == {"n1", "n2", "n3", "n4"}
+    # Few shards may end before the last node is needed.
+    nodes = {node for *_, node in tasks}
+    assert nodes == {"n1", "n2", "n3", "n4"} if SHARDS > 32 else len(nodes) > 1
     assert [read_array(run, *key).shards for key in run.arrays()] == [tuple(range(SHARDS))]
     ran = sorted(job[1:] for job in jobs(cluster, chain_name(run)) if job[0] == "COMPLETED")
     first, last = ran
