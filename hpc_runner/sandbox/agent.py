@@ -561,14 +561,14 @@ def update_in_place(old: Any, new: Any) -> None:
         else:
             old[:] = new
     elif isinstance(old, dict):
-        for key in [key for key in old if key not in new]:
-            del old[key]
+        kept = dict(old)
+        old.clear()  # so that the order is the new one's, too
         for key, item in new.items():
-            mine = old.get(key)
+            mine = kept.get(key)
             if type(mine) is type(item) and isinstance(item, (list, dict, set)):
                 update_in_place(mine, item)
-            else:
-                old[key] = item
+                item = mine
+            old[key] = item
     elif isinstance(old, set):
         old.intersection_update(new)
         old.update(new)
