@@ -237,7 +237,7 @@ ATTRIBUTE_SYSCALLS: Dict[str, Tuple[int, int]] = {
 """What Landlock doesn't look at.  Without namespaces, where the files are the host's, these calls
 succeed and change nothing."""
 # fmt: on
-ZYGOTE_NEEDS = ("mount", "umount2", "unshare", "setns", "sched_setaffinity")
+ZYGOTE_NEEDS = ("mount", "umount2", "unshare", "setns")
 
 
 def seccomp_programs(sockets: bool) -> Tuple[bytes, bytes]:
@@ -1682,7 +1682,8 @@ def become_zygote() -> NoReturn:
         for name in PRELOAD:
             importlib.import_module(name)
         message, _ = receive(sock)
-        Zygote(sock, Plan.from_data(message["plan"]), message["uid"]).start()
+        plan = Plan.from_data(message["plan"])
+        Zygote(sock, plan, message["uid"], message["memory"]).start()
     except BaseException as error:
         transmit(sock, {"failed": str(error)})
     os._exit(1)
@@ -1691,11 +1692,14 @@ def become_zygote() -> NoReturn:
 class Zygote:
     """A slot's warm interpreter: forks executions, waits for them and cleans up."""
 
-    def __init__(self, sock: socket.socket, plan: Plan, uid: int) -> None:
+    def __init__(self, sock: socket.socket, plan: Plan, uid: int, memory: int) -> None:
         self._sock = sock
+        self._memory = memory
         self._plan = plan
         self._uid = uid
         self._own_pid_namespace = self._own_time_namespace = self._clock = -1
+        self._surroundings: Tuple[Any, ...] = ([], 0, "", 0)
+        self._locale = _locale.setlocale(_locale.LC_CTYPE)
         self._stack = ctypes.create_string_buffer(1 << 16)
         top = ctypes.addressof(self._stack) + len(self._stack)
         self._init_stack = ctypes.c_void_p(top & ~0xFF)
@@ -1763,6 +1767,8 @@ class Zygote:
         if plan.seccomp:
             plan.seccomp[0].install()
         self._rehearse()
+        if self._memory:
+            scatter(self._memory)
         transmit(self._sock, {"ready": True, "clock": self._clock >= 0})
         self._poll = select.poll()
         self._poll.register(self._sock, select.POLLIN)
@@ -1792,6 +1798,18 @@ class Zygote:
             return
         _unshare(CLONE_NEWTIME)
         os.write(self._clock, b"monotonic %d 0\nboottime %d 0\n" % (ahead_s, ahead_s))
+
+    def _adapt(self, request: Dict[str, Any]) -> None:
+        """Makes itself what executions are to be forked from, where it isn't already: so it
+        costs each of them nothing, as long as they are to have the same."""
+        wanted = tuple(request[name] for name in ("env", "threads", "locale", "clock"))
+        if wanted == self._surroundings:
+            return
+        set_environment(request["env"])
+        set_interpreter(request["threads"], request["locale"] or self._locale)
+        if request["clock"] != self._surroundings[3]:
+            self._set_clock(request["clock"])
+        self._surroundings = wanted
 
     def _rehearse(self) -> None:
         """Locks a child in as an execution will be, so that what doesn't work here shows now."""
@@ -1843,6 +1861,7 @@ class Zygote:
         """One run: the descriptors are code, report, stdin, stdout, stderr and, for the split
         judge, the tests.  Returns how it ended, when nothing of it is left."""
         split = len(descriptors) == 6
+        self._adapt(request)
         self._make_box(request["limits"]["file_bytes"], request["temp"])
         self._limits = resource_limits(self._plan, request["limits"])
         self._memory_bytes = int(request["limits"]["memory_bytes"])
@@ -1850,8 +1869,6 @@ class Zygote:
         if self._own_pid_namespace >= 0:
             _unshare(CLONE_NEWPID)
         try:
-            if request["clock"]:
-                self._set_clock(request["clock"])
             first = self._fork_first(request, descriptors, ends)
             try:
                 second = os.fork()
@@ -1869,8 +1886,6 @@ class Zygote:
             for end in ends:
                 end.close()
         ended = self._wait(first, second, split)
-        if request["clock"]:
-            self._set_clock(0)  # only now: the kernel wants nobody to share our memory
         self._clear_box()
         return ended
 
@@ -1921,7 +1936,8 @@ class Zygote:
         lock_in(self._plan, limits, uid, ruleset)
         gc.enable()
         payload = read_payload(3)
-        set_environment(payload["env"])
+        if payload["env"]:
+            set_environment(payload["env"])
         Judge(Channel(5), Report(4, payload["nonce"])).run(payload["tests"], payload["every"])
         os._exit(0)
 
@@ -1937,8 +1953,6 @@ class Zygote:
             ruleset = arrange(mine, self._ruleset)
             os.chdir("%s/%s" % (self._plan.box, box_path(request["temp"], "work")))
             os.umask(0o022)
-            if request["cpus"]:
-                keep_to_cpus(request["cpus"])
             lock_in(self._plan, self._limits, self._uid, ruleset)
             if self._plan.namespaces & CLONE_NEWUSER:
                 # Entering the namespace has hidden it from the supervisor, who has to measure it.
@@ -2084,22 +2098,12 @@ def box_path(inner: str, name: str) -> str:
     return inner + "/" + name if inner else name
 
 
-def keep_to_cpus(count: int) -> None:
-    """Gives this process, and all that it starts, so many of its CPUs: where it is now, and the
-    ones after that."""
-    mine = sorted(os.sched_getaffinity(0))
-    here = _libc.sched_getcpu()
-    at = mine.index(here) if here in mine else 0
-    os.sched_setaffinity(0, (mine + mine)[at : at + count])
-
-
 def set_environment(variables: Sequence[Tuple[str, str]]) -> None:
     """Makes them the variables of this process, in this order."""
     os.environ.clear()
     for name, value in variables:
         os.environ[name] = value
-        if name == "TZ":
-            time.tzset()
+    time.tzset()
 
 
 def shuffled(items: Sequence[Any], seed: int) -> List[Any]:
@@ -2118,20 +2122,25 @@ SCATTERED: List[bytes] = []
 def scatter(seed: int) -> None:
     """Has the next small objects allocated at addresses that are in no order: of each size many
     are made, and every second one is given back."""
-    for size in range(48, 289, 16):
-        count = 64 if size <= 96 else 16
+    for size in range(48, 513, 16):
+        count = 1024 if size <= 128 else 64
         made = shuffled([bytes(size - 33) for _ in range(count)], seed + size)
         SCATTERED.extend(made[::2])
 
 
-def enter_perturbed(perturbation: Dict[str, Any], code: str) -> None:
-    """What a candidate's own process does to itself before it executes ``code``."""
-    if perturbation["threads"]:
-        sys.setswitchinterval(perturbation["threads"] / 1e6)
-    if perturbation["locale"]:
-        _locale.setlocale(_locale.LC_CTYPE, perturbation["locale"])
+def set_interpreter(switch_us: int, locale: str) -> None:
+    """How often threads change, 0 being Python's own value, and what letters there are."""
+    sys.setswitchinterval(switch_us / 1e6 or 0.005)
+    _locale.setlocale(_locale.LC_CTYPE, locale)
+
+
+def make_fresh(payload: Dict[str, Any]) -> None:
+    """What a zygote has done before it forks, in an interpreter of the candidate's own."""
+    AS_FOUND.update(watched())
+    perturbation = payload["perturbation"]
+    letters = perturbation["locale"] or _locale.setlocale(_locale.LC_CTYPE)
+    set_interpreter(perturbation["threads"], letters)
     if perturbation["memory"]:
-        compiles(code)  # which would use up what is scattered
         scatter(perturbation["memory"])
 
 
@@ -2139,10 +2148,10 @@ def enter_candidate(split: bool) -> NoReturn:
     """In the locked-in process: descriptors 0-2 are the program's, 3 its code, 4 the report, 5
     the judge."""
     payload = read_payload(3)
-    if not AS_FOUND:  # a fresh interpreter
-        AS_FOUND.update(watched())
-    set_environment(payload["env"])
-    enter_perturbed(payload["perturbation"], payload["code"])
+    if not AS_FOUND:
+        make_fresh(payload)
+    if payload["env"] is not None:
+        set_environment(payload["env"])
     sys.argv = [SOLUTION_FILE]
     sys.path[:0] = payload["path"]
     if "/dev/stdin" in payload["code"]:
@@ -2443,6 +2452,11 @@ class Execution:
         made["locale"] = "" if given else usable_locale(made["locale"])
         return made
 
+    @property
+    def seeds(self) -> Tuple[int, int]:
+        """What an interpreter has to be started with."""
+        return self.perturbation["hash"], self.perturbation["memory"]
+
     def environment(self, temporary: str) -> List[Tuple[str, str]]:
         """The candidate's variables, in order; ``temporary``: its directory, where that isn't the
         usual one."""
@@ -2516,9 +2530,12 @@ class Slot:
         self._pid = self._child = 0
         self._burners: List[int] = []
         self._starting = False
-        self.hash = PERTURBATION["hash"]
-        """The seed of the zygote's hashes; -1 when it can't be chosen."""
+        self._seeds = PERTURBATION["hash"], PERTURBATION["memory"]
+        self._chooses = True
+        """The seed of the zygote's hashes can be chosen."""
         self._has_clock = False
+        self._cpus: List[int] = []
+        """Those that the zygote keeps to; none: all."""
         self.execution: Optional[Execution] = None
         self._sock: Optional[socket.socket] = None
         self._pipes: Dict[str, int] = {}
@@ -2532,15 +2549,15 @@ class Slot:
         ``_on_zygote`` hear what it says."""
         mine, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         code = memory_file(marshal.dumps(CODE))
-        if not os.access(sys.executable, os.X_OK):
-            self.hash = -1
+        self._chooses = os.access(sys.executable, os.X_OK)
+        self._cpus = []
         self._child = os.fork()
         if not self._child:
             try:
                 arrange([os.open("/dev/null", os.O_RDWR), 2, 2, its.fileno(), code], -1)
-                if self.hash >= 0:
+                if self._chooses:
                     argv = interpreter(BOOT)
-                    os.execve(argv[0], argv, {"PYTHONHASHSEED": str(self.hash)})
+                    os.execve(argv[0], argv, {"PYTHONHASHSEED": str(self._seeds[0])})
                 become_zygote()  # an interpreter that this user could not start again
             finally:
                 os._exit(1)
@@ -2549,7 +2566,8 @@ class Slot:
         mine.settimeout(60)
         self._sock = mine
         try:
-            transmit(mine, {"plan": self._plan.as_data(), "uid": self._uid})
+            memory = self._seeds[1]
+            transmit(mine, {"plan": self._plan.as_data(), "uid": self._uid, "memory": memory})
         except OSError:
             pass  # it has died, which shows when it should say something
 
@@ -2638,10 +2656,11 @@ class Slot:
         self.launch()
         self.await_zygote()
 
-    def _restart_for(self, seed: int) -> None:
-        """Another zygote, with hashes by ``seed``; while it starts the other slots go on."""
+    def _restart_for(self, execution: Execution) -> None:
+        """Another zygote, with the seeds of ``execution``; while it starts the other slots go
+        on."""
         self.close()
-        self.hash = seed
+        self._seeds = execution.seeds
         self.launch()
         assert self._sock is not None
         self._select.register(self._sock, select.EPOLLIN, self._on_zygote)
@@ -2654,26 +2673,45 @@ class Slot:
 
     def begin(self, execution: Execution) -> None:
         self.execution = execution
-        seed = execution.perturbation["hash"]
         if self.suits(execution):
             self._run()
         else:
-            self._restart_for(seed)
+            self._restart_for(execution)
 
     def suits(self, execution: Execution) -> bool:
-        """Whether the zygote's hashes are those that the execution is to have."""
-        return execution.fresh or self.hash in (-1, execution.perturbation["hash"])
+        """Whether hashes and memory of the zygote are those that the execution is to have."""
+        return execution.fresh or self._seeds == execution.seeds
+
+    def _keep_to_cpus(self, count: int) -> None:
+        """The zygote, and with it what it forks, on so many CPUs; 0: all.  It stays where it is,
+        unless another slot of ours has been there before."""
+        if count == len(self._cpus):
+            return
+        mine = sorted(os.sched_getaffinity(0))
+        with open("/proc/%d/stat" % self._pid) as file:
+            here = int(file.read().rpartition(")")[2].split()[36])
+        mine.sort(key=lambda cpu: (cpu in self._supervisor.taken_cpus(), cpu < here, cpu))
+        os.sched_setaffinity(self._pid, mine[:count] or mine)
+        self._cpus = mine[:count]
+
+    @property
+    def cpus(self) -> List[int]:
+        return self._cpus
 
     def _run(self) -> None:
         execution = self.execution
         assert execution is not None and self._sock is not None
         perturbation = execution.perturbation
-        if self.hash < 0:
+        if not self._chooses:
             perturbation["hash"] = perturbation["load"] = 0
         if not self._has_clock:
             perturbation["clock"] = 0
         temporary = "%s/%s/tmp" % (self._plan.box, perturbation["temp"])
         env = execution.environment(temporary if perturbation["temp"] else "")
+        try:
+            self._keep_to_cpus(perturbation["cpus"])
+        except OSError:
+            perturbation["cpus"] = 0  # it isn't allowed, or the zygote is gone, which shows soon
         if self._burners or perturbation["load"]:
             # All slots together keep every CPU busy, and each of them has one at least beside it.
             share = math.ceil(len(os.sched_getaffinity(0)) / execution.beside)
@@ -2684,9 +2722,11 @@ class Slot:
         code: Dict[str, Any] = {"code": execution.code, "nonce": nonce}
         code["role"] = "program" if execution.program else "tests"
         code["path"] = list(execution.request.get("path") or ())
-        code["env"], code["perturbation"] = env, perturbation
+        # What the candidate alone has, the zygote never learns.
+        own = bool(execution.env) or execution.fresh
+        code["env"], code["perturbation"] = env if own else None, perturbation
         # Tests and candidate are to agree on what time it is.
-        zone = [(name, value) for name, value in env if name == "TZ"]
+        zone = [(name, value) for name, value in env if name == "TZ" and own]
         tests = {"tests": execution.tests, "every": execution.every, "nonce": nonce}
         if split:
             code["nonce"] = os.urandom(16).hex()
@@ -2718,7 +2758,8 @@ class Slot:
         request = {
             "limits": execution.limits,
             "fresh": execution.fresh,
-            **{name: perturbation[name] for name in ("hash", "temp", "cpus", "clock")},
+            "env": [] if own else env,
+            **{n: perturbation[n] for n in ("hash", "temp", "threads", "locale", "clock")},
         }
         self._begun = time.monotonic()
         try:
@@ -3175,6 +3216,10 @@ class Supervisor:
             self._idle = list(self._slots)
             return plan
         raise OSError(errno.EPERM, "; ".join(reasons))
+
+    def taken_cpus(self) -> Set[int]:
+        """Those that slots keep to."""
+        return {cpu for slot in self._slots for cpu in slot.cpus}
 
     def processes(self) -> List[int]:
         """Those that no program's end may end."""

@@ -84,12 +84,11 @@ NEVER = {
     "reboot": (169, 142), "chroot": (161, 51), "pivot_root": (155, 41), "swapon": (167, 224),
     "open_by_handle_at": (304, 265), "move_mount": (429, 429), "fsopen": (430, 430),
     "pidfd_getfd": (438, 438), "shmget": (29, 194), "msgget": (68, 186), "mq_open": (240, 180),
-    "clock_settime": (227, 112), "personality": (135, 92),
+    "clock_settime": (227, 112), "personality": (135, 92), "sched_setaffinity": (203, 122),
     "modify_ldt": (154, None), "iopl": (172, None), "uselib": (134, None),
 }  # fmt: skip
 NOT_FOR_CANDIDATES = {
     "mount": (165, 40), "umount2": (166, 39), "unshare": (272, 97), "setns": (308, 268),
-    "sched_setaffinity": (203, 122),
 }  # fmt: skip
 ABSENT = {"memfd_create": (319, 279), "memfd_secret": (447, 447), "clone3": (435, 435)}
 CLONE, SOCKET, PRLIMIT, SETPRIORITY, IOCTL = (56, 220), (41, 198), (302, 261), (141, 140), (16, 29)

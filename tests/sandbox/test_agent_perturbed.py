@@ -248,6 +248,29 @@ def test_right_programs_stay_right(sandbox: Sandbox, judge: str, fresh: bool) ->
     assert sandbox.run("print(1/0)", **whole)["error_type"] == "ZeroDivisionError"
 
 
+def test_the_next_one_is_neutral_again(sandbox: Sandbox) -> None:
+    def seen() -> dict[str, Any]:
+        found = look(sandbox, {})
+        return {name: found[name] for name in found if name not in ("monotonic", "wall")}
+
+    before, clock = seen(), look(sandbox, {})["monotonic"]
+    for fresh in (False, True):
+        look(sandbox, EVERYTHING, fresh=fresh)
+        assert seen() == before
+    assert look(sandbox, {})["monotonic"] - clock < 3600
+
+
+def test_tests_and_candidate_agree_on_a_zone_of_its_own(sandbox: Sandbox) -> None:
+    code = "import time\ndef f(x): return time.localtime(x).tm_hour"
+    tests = unittests("import time\ndef test(self): self.assertEqual(f(0), time.localtime(0)[3])")
+    for env in ({"TZ": "OWN+3"}, {"OTHER": "x"}, {}):
+        for judge in ("split", "inline"):
+            made = {"env": env, "judge": judge, "perturbation": {"tz": "EAST-5"}}
+            assert sandbox.run(code, tests, **made)["verdict"] == "accepted"
+            hour = 21 if "TZ" in env else 5
+            assert sandbox.run(code, calls(([0], hour)), **made)["verdict"] == "accepted"
+
+
 def test_nothing_is_left_behind_for_the_next(sandbox: Sandbox) -> None:
     names = "import os\nprint(sorted(os.listdir('..')), os.getcwd())"
     before = sandbox.run(names)["stdout"]["tail"]
