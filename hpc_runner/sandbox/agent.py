@@ -1563,6 +1563,11 @@ def view(more: Sequence[str]) -> List[str]:
     return paths
 
 
+INSIDE = "/sandbox/agent.py"
+"""Where this file is in a built root: its place outside may be below /tmp, which would then be
+no directory of the candidate's, and is none of its business."""
+
+
 def build_root(plan: Plan, uid: int) -> None:
     """A root with nothing but ``plan.binds`` (read-only), five devices and the box."""
     _mount("none", "/", "", MS_REC | MS_PRIVATE)
@@ -1573,9 +1578,10 @@ def build_root(plan: Plan, uid: int) -> None:
         raise OSError(errno.ENOENT, "no directory to build a root on")
     _mount("root", base, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=1m")
     for path in plan.binds:
-        target = base + path
+        own = path == os.path.abspath(__file__)
+        target = base + (INSIDE if own else path)
         os.makedirs(os.path.dirname(target), 0o755, exist_ok=True)
-        if os.path.islink(path) and not path.startswith("/etc/"):
+        if os.path.islink(path) and not own and not path.startswith("/etc/"):
             os.symlink(os.readlink(path), target)
             continue
         _bind(os.path.realpath(path), target, MS_RDONLY | MS_NOSUID | MS_NODEV)
@@ -1667,10 +1673,11 @@ FRESH = (
 """This file as the program of a fresh interpreter, for a single candidate."""
 
 
-def interpreter(program: str, *arguments: str) -> List[str]:
+def interpreter(program: str, file: str, *arguments: str) -> List[str]:
     """Starts Python isolated as by -I, but for PYTHONHASHSEED, which that wouldn't look at: its
-    whole environment is ours to give.  ``program`` must take the "" off ``sys.path``."""
-    return [sys.executable, "-s", "-B", "-c", program, os.path.abspath(__file__), *arguments]
+    whole environment is ours to give.  ``program`` must take the "" off ``sys.path``.
+    ``file``: this one, where the program finds it."""
+    return [sys.executable, "-s", "-B", "-c", program, file, *arguments]
 
 
 def become_zygote() -> NoReturn:
@@ -1958,7 +1965,10 @@ class Zygote:
                 # Entering the namespace has hidden it from the supervisor, who has to measure it.
                 _prctl(PR_SET_DUMPABLE, 1)
             if request["fresh"]:
-                argv = interpreter(FRESH, "--candidate", *(["--split"] if ends else []))
+                file = os.path.abspath(__file__)
+                if self._plan.namespaces and file in self._plan.binds:
+                    file = INSIDE
+                argv = interpreter(FRESH, file, "--candidate", *["--split"] * bool(ends))
                 os.execve(argv[0], argv, {"PYTHONHASHSEED": str(request["hash"])})
             enter_candidate(bool(ends))
         except BaseException as error:
@@ -2556,7 +2566,7 @@ class Slot:
             try:
                 arrange([os.open("/dev/null", os.O_RDWR), 2, 2, its.fileno(), code], -1)
                 if self._chooses:
-                    argv = interpreter(BOOT)
+                    argv = interpreter(BOOT, os.path.abspath(__file__))
                     os.execve(argv[0], argv, {"PYTHONHASHSEED": str(self._seeds[0])})
                 become_zygote()  # an interpreter that this user could not start again
             finally:

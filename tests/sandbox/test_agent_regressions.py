@@ -25,6 +25,8 @@ from agents import (
     without_namespaces,
 )
 
+from hpc_runner.sandbox.spec import AGENT
+
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
@@ -314,3 +316,22 @@ def test_a_program_cannot_ask_to_be_run_again(sandbox: Sandbox, tests: Request) 
     )
     judge = "inline" if tests["kind"] == "assertions" else "auto"
     assert sandbox.run(code, tests, judge=judge)["verdict"] == "accepted"
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_where_the_agent_lies_is_nothing_to_a_candidate(fresh: bool) -> None:
+    """Below /tmp, it made /tmp a directory that nobody could write to."""
+    code = (
+        "import os, tempfile\n"
+        "assert tempfile.gettempdir() == '/tmp' and os.listdir('/tmp') == []\n"
+        "with open('/tmp/x', 'w') as file: file.write('x')\n"
+    )
+    with tempfile.TemporaryDirectory(dir="/tmp") as top:
+        Path(top).chmod(0o755)
+        program = Path(shutil.copy(AGENT, top))
+        program.chmod(0o644)
+        with opened(program=program) as sandbox:
+            if sandbox.level != "full":
+                pytest.skip("candidates see the host's files here")
+            answer = sandbox.run(code, fresh=fresh)
+    assert answer["verdict"] == "accepted", answer
