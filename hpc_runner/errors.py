@@ -6,6 +6,7 @@ the user's mistake or trouble of ours, and it has a name in this tree:
     HpcRunnerError
     ├── UserError                 stop at once; exit code 2; says what to do
     │   ├── ConfigError           an option, profile or environment that can't be used
+    │   │   └── KeyMissing        no key for the model's provider: nothing can be refined
     │   ├── CorpusError           a corpus that can't be read as what it claims to be
     │   └── RunError              a run directory that is missing, foreign or busy
     └── InfrastructureError       contained, retried, counted; exit code 1
@@ -16,7 +17,11 @@ the user's mistake or trouble of ours, and it has a name in this tree:
         ├── SchedulerError        workers can't be started or watched
         │   └── SchedulerBusy     it doesn't answer now; it is asked again later
         │       └── SchedulerFull it takes no more jobs of ours for now
-        └── StorageError          a file can't be written, or is damaged
+        ├── StorageError          a file can't be written, or is damaged
+        └── ModelError            a model gave no answer
+            ├── ModelBusy         for now; the same question may be asked again later
+            ├── QuestionError     to this question, and never will; others may be asked
+            └── ModelUnavailable  to any question: wrong key, retired model, provider down
 
 ``RowError`` is the one that is caught by the planner: it names a bad row of a
 corpus, which is then recorded in ``rejected.parquet`` while the run goes on
@@ -40,6 +45,10 @@ class UserError(HpcRunnerError):
 
 class ConfigError(UserError):
     """An option, profile or environment that can't be used."""
+
+
+class KeyMissing(ConfigError):
+    """No key for the model's provider: nothing can be refined."""
 
 
 class CorpusError(UserError):
@@ -95,3 +104,19 @@ class SchedulerFull(SchedulerBusy):
 
 class StorageError(InfrastructureError):
     """A file can't be written, or is damaged."""
+
+
+class ModelError(InfrastructureError):
+    """A model gave no answer."""
+
+
+class ModelBusy(ModelError):
+    """No answer for now, after all tries: the same question may be asked again later."""
+
+
+class QuestionError(ModelError):
+    """No answer to this question, and there never will be; others may be asked."""
+
+
+class ModelUnavailable(ModelError):
+    """No answer to any question: asking goes on when the cause is mended."""
