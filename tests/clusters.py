@@ -67,6 +67,13 @@ class Cluster:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    def does(self, *command: str | Path) -> bool:
+        """Whether a command of Slurm's succeeds: a job may have ended meanwhile."""
+        asked = list(map(str, command))
+        return not subprocess.run(
+            asked, env=self.environment, capture_output=True, check=False, timeout=60
+        ).returncode
+
     def sbatch(self, *arguments: str | Path) -> int:
         """Submit; the job's id."""
         return int(self.run("sbatch", "--parsable", *arguments).partition(";")[0])

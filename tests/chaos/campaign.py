@@ -19,6 +19,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -78,6 +79,7 @@ class Campaign:
         self.long_corpus = write_corpus(disk.parent / "long.jsonl", 12, least_s=2.5, most_s=2.6)
         self.expected: dict[Path, Outcome] = {}
         self.number = 0
+        self.running: Disturbed | None = None
 
     def disturbed(
         self, name: str, *, kind: str = "", chain: bool = False, dying: tuple[str, ...] = ()
@@ -89,7 +91,14 @@ class Campaign:
         corpus = self.long_corpus if kind in ("short", "long") else self.corpus
         say(f"run {self.number}: {name}{' (coordinators are jobs)' if chain else ''}")
         run = RunDir(self.disk / f"r{self.number}")
-        return Disturbed(self.cluster, run, corpus, profile, chain=chain, dying=dying)
+        self.running = Disturbed(self.cluster, run, corpus, profile, chain=chain, dying=dying)
+        return self.running
+
+    def end(self) -> None:
+        """No process of the last run is left, however the campaign ended."""
+        if self.running is not None and self.running.coordinator is not None:
+            self.running.coordinator.kill()
+            self.running.coordinator.wait()
 
     def finish(self, run: Disturbed) -> list[str]:
         run.wait()
@@ -231,6 +240,8 @@ def main() -> int:
         words = ["unshare", "--mount", "--propagation", "private", sys.executable, *sys.argv]
         os.execvp("unshare", words)  # noqa: S606
     os.environ["HPC_RUNNER_CACHE"] = "off"
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _frame: sys.exit(128 + number))
     seed = int(os.environ.get(SEED, "1"))
     say(f"{SEED}={seed}")
     top = Path(tempfile.mkdtemp(prefix="chaos-"))
@@ -239,12 +250,15 @@ def main() -> int:
         with small_disk(top / "disk") as disk, started(top / "c", "--set", "SlurmdTimeout=10") as c:
             os.environ["SLURM_CONF"] = c.environment["SLURM_CONF"]
             campaign = Campaign(c, disk, seed)
-            campaign.undisturbed()
-            if options.some:
-                campaign.every_step(SHARE_OF_SOME)
-                campaign.some()
-            else:
-                campaign.all(options.only, options.without)
+            try:
+                campaign.undisturbed()
+                if options.some:
+                    campaign.every_step(SHARE_OF_SOME)
+                    campaign.some()
+                else:
+                    campaign.all(options.only, options.without)
+            finally:
+                campaign.end()
             print(campaign.table())
             rows = [asdict(row) for row in campaign.rows.values()]
             if options.json:

@@ -183,18 +183,14 @@ def _scancel_one(run: Disturbed, rng: random.Random, *options: str) -> bool:
     if not until(run, lambda: run.array_tasks("RUNNING")):
         return False
     found = run.array_tasks("RUNNING")
-    if found:
-        run.cluster.run("scancel", *options, rng.choice(found)[0])
-    return bool(found)
+    return bool(found) and run.cluster.does("scancel", *options, rng.choice(found)[0])
 
 
 def cancel_array(run: Disturbed, _rng: random.Random) -> bool:
     if not until(run, run.array_tasks):
         return False
     found = {job.partition("_")[0] for job, _, _ in run.array_tasks()}
-    if found:
-        run.cluster.run("scancel", *sorted(found))
-    return bool(found)
+    return bool(found) and run.cluster.does("scancel", *sorted(found))
 
 
 def disk_is_full(run: Disturbed, rng: random.Random) -> bool:
