@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from hpc_runner.errors import ConfigError
+from hpc_runner.refine.claude import ClaudeRefiner
+from hpc_runner.refine.keys import read_key
+from hpc_runner.refine.models import parse_model
 from hpc_runner.refine.refiner import ModelSpec, Refiner
 from hpc_runner.refine.scripted import PREFIX, ScriptedRefiner
 
 
-def make_refiner(spec: ModelSpec) -> Refiner:
-    """The refiner that ``spec`` describes.  Sends nothing.
+def to_stderr(line: str) -> None:
+    print(f"hpc-runner: {line}", file=sys.stderr, flush=True)
 
-    Raises ``ConfigError`` for a model that can't be asked, and its subclass ``KeyMissing`` when
-    all that is missing is the provider's key.
+
+def make_refiner(spec: ModelSpec, *, say: Callable[[str], None] = to_stderr) -> Refiner:
+    """The refiner that ``spec`` describes.  Sends nothing, and loads no litellm.
+
+    ``say`` is told what users must know while it asks, such as that a model is gone.  Raises
+    ``ConfigError`` for a model that can't be asked, and its subclass ``KeyMissing`` when all
+    that is missing is the provider's key.
     """
     if spec.name.startswith(PREFIX):
         return ScriptedRefiner.load(Path(spec.name.removeprefix(PREFIX)))
-    raise ConfigError(f"--model {spec.name}: expected {PREFIX}FILE")
+    route = parse_model(spec.name)
+    key = read_key(route.provider, spec.key_file, os.environ)
+    if importlib.util.find_spec("litellm") is None:
+        raise ConfigError("asking a model needs litellm: pip install 'hpc-runner[llm]'")
+    return ClaudeRefiner(spec, route, key, say=say)

@@ -58,8 +58,8 @@ OPENROUTER_SAYS = {
     " about 250000 tokens. Please reduce the length of either one.",
 }
 KINDS = (
-    "answer", "length", "refusal", "empty", "hang", "reset", "html", "not_json", "error_in_200",
-    *ERRORS,
+    "answer", "length", "refusal", "empty", "hang", "drop", "reset", "html", "not_json",
+    "error_in_200", *ERRORS,
 )  # fmt: skip
 
 
@@ -170,8 +170,8 @@ class ModelServer:
         try:
             while await self._request(reader, writer):
                 pass
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # the client has gone, or the server is told to
         finally:
             writer.close()
 
@@ -225,6 +225,9 @@ class ModelServer:
         await asyncio.sleep(action.delay_s)
         if action.kind == "hang":
             await self._over.wait()
+            return False
+        if action.kind == "drop":
+            writer.transport.abort()
             return False
         if action.kind in ERRORS:
             status, kind, message = ERRORS[action.kind]
