@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Protocol
 from hpc_runner import __version__
 from hpc_runner.config import RunConfig
 from hpc_runner.corpus.readers import Corpus, Sample, open_corpus
-from hpc_runner.errors import ConfigError, CorpusError, RowError, RunError, StorageError
+from hpc_runner.errors import CorpusError, RowError, RunError, StorageError
 from hpc_runner.model import Candidate
 from hpc_runner.pipeline.cached import answer, key_maker, open_cache, without_cache
 from hpc_runner.pipeline.lock import CoordinatorLock
@@ -39,11 +39,10 @@ from hpc_runner.results.query import connect
 from hpc_runner.results.schema import SCHEMA_VERSION
 from hpc_runner.results.vote import certain_executions
 from hpc_runner.rundir import RunDir
-from hpc_runner.runinfo import EnvironmentInfo, ImageInfo, RunInfo, temporary_info, write_info
+from hpc_runner.runinfo import EnvironmentInfo, RunInfo, temporary_info, write_info
 from hpc_runner.sandbox.dependencies import read_sets
-from hpc_runner.sandbox.environments import has_interpreter, named
-from hpc_runner.sandbox.runtimes import Runtime, choose
-from hpc_runner.sandbox.selfcheck import check_agent
+from hpc_runner.sandbox.environments import named
+from hpc_runner.sandbox.readiness import chosen_runtime, made_ready
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -103,7 +102,7 @@ def plan(
     doesn't work here or reaches less isolation than is required, ``ImageError``
     also for an image in which no agent starts, and ``StorageError``.
     """
-    runtime, reason = _runtime(config)
+    runtime, reason = chosen_runtime(config)
     environments = named(config, runtime)
     precheck = Precheck(config)
     with _room(run):
@@ -111,7 +110,9 @@ def plan(
 
         def ready() -> tuple[EnvironmentInfo, ...]:
             nonlocal environments
-            environments = tuple(_ready(config, runtime, item, progress) for item in environments)
+            environments = tuple(
+                made_ready(config, runtime, item, progress) for item in environments
+            )
             precheck.resolve(run, environments, progress)
             return environments
 
@@ -144,36 +145,6 @@ def plan(
         shutil.rmtree(run.planning)
         write_info(run, info)
     return info
-
-
-def _runtime(config: RunConfig) -> tuple[Runtime, str]:
-    """Raises ``ConfigError`` for a runtime that can't do what else is asked for."""
-    if config.runtime == "auto" and has_interpreter(config):
-        runtime, reason = choose("local")
-        return runtime, f"an interpreter of this machine was asked for; {reason}"
-    runtime, reason = choose(config.runtime, config.environments)
-    if config.isolation == "container" and not runtime.needs_image:
-        raise ConfigError(
-            f"--isolation container needs a runtime with containers, and {runtime.name} has none; "
-            "give --runtime docker as well"
-        )
-    return runtime, reason
-
-
-def _ready(
-    config: RunConfig,
-    runtime: Runtime,
-    environment: EnvironmentInfo,
-    progress: Callable[[str], None],
-) -> EnvironmentInfo:
-    """With its image, if it has one, after an agent has been started in it."""
-    image = runtime.ensure_image(environment.name, progress)
-    interpreter = environment.interpreter
-    hello = check_agent(runtime, image, python=interpreter, require=config.require_isolation)
-    if image is None:
-        return environment
-    pinned = ImageInfo(name=image.name, reference=image.reference, digest=image.digest.hex())
-    return environment.model_copy(update={"image": pinned, "python": hello.python})
 
 
 def corpus_digest(config: RunConfig) -> str:

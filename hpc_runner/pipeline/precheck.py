@@ -21,8 +21,8 @@ from hpc_runner.sandbox.dependencies import (
     resolve_all,
     write_sets,
 )
-from hpc_runner.sandbox.installer import Target, audit
-from hpc_runner.sandbox.local import base_interpreter
+from hpc_runner.sandbox.installer import audit
+from hpc_runner.sandbox.readiness import target
 
 __all__ = ["Precheck"]
 
@@ -106,7 +106,7 @@ class Precheck:
             progress(f"resolving {_count(len(self._sets), 'set')} of dependencies{where}")
             resolved[environment.name] = resolve_all(
                 self._sets,
-                _target(environment),
+                target(environment),
                 wheelhouse=self._config.wheelhouse,
                 cache=cache_directory(),
             )
@@ -142,16 +142,6 @@ class Precheck:
             some = ", ".join(sorted(names)[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
             lines.append(f"policy: variables that are asked for and not given: {some}")
         return lines + self._resolution + self._told
-
-
-def _target(environment: EnvironmentInfo) -> Target:
-    """The Python that the candidates run on there."""
-    assert environment.python is not None
-    return Target(
-        environment.python,
-        environment.interpreter or base_interpreter(),
-        image=environment.image is not None,
-    )
 
 
 def _count(number: int, what: str) -> str:
