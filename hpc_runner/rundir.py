@@ -7,6 +7,8 @@ RUN/
   chain.json                   of a run whose coordinator is a chain of jobs: what it needs to know
   coordinator.sh               the script of these jobs
   coordinator.log              what they print
+  watch.sh                     the script of the jobs that look at array tasks meanwhile
+  watch.json                   what the last of them saw
   planning/                    the planner's scratch space, gone when the plan is complete
   samples.parquet              one row per program of the corpus
   rejected.parquet             rows of the corpus that could not be used
@@ -64,6 +66,14 @@ class RunDir:
     @property
     def coordinator_log(self) -> Path:
         return self.root / "coordinator.log"
+
+    @property
+    def watch_script(self) -> Path:
+        return self.root / "watch.sh"
+
+    @property
+    def watch(self) -> Path:
+        return self.root / "watch.json"
 
     @property
     def planning(self) -> Path:

@@ -6,6 +6,10 @@ a job that dies is followed at once, even if it dies while it starts, and one th
 again queues no others.  When a coordinator has nothing to do but wait, it makes its successor
 wait for the arrays (``afterany``) and ends.
 
+Meanwhile nobody watches the array tasks, and Slurm takes some for running that are dead (one whose
+slurmstepd was killed, say) until their time limit.  So another job comes every few minutes,
+looks which of them have said nothing since it came last (watch_job.py), and cancels those.
+
 What breaks such a chain (an administrator, a limit on jobs) is found by the array tasks that end
 last, and by ``hpc-runner resume``: they queue a coordinator where none is.
 """
@@ -19,6 +23,7 @@ import shlex
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from hpc_runner.errors import ConfigError, RunError, StorageError
@@ -36,6 +41,8 @@ __all__ = [
     "coordinator_options",
     "coordinator_script",
     "read_record",
+    "watch_name",
+    "watch_options",
     "write_record",
 ]
 
@@ -43,6 +50,8 @@ WARNING_S = 120
 """How long before its time limit a coordinator is told to leave the rest to its successor."""
 DEPTH = 2
 """Coordinators that are queued behind the one that runs."""
+WATCH_MINUTES = 5
+"""Time limit of a look at the array tasks."""
 _OVER = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL", "DEADLINE")
 
 
@@ -71,8 +80,7 @@ class Chain:
 
     def jobs(self) -> list[Job]:
         """By job id: the first one runs, or is about to."""
-        found = (job for job in self._slurm.queue(self._name) if job.state not in _OVER)
-        return sorted(found, key=lambda job: job.array)
+        return self._queued(self._name)
 
     def ensure(self, *, besides: int | None = None) -> int:
         """The id of the coordinator that comes after the job ``besides``, or of the first.
@@ -82,8 +90,19 @@ class Chain:
         """
         queued = [job.array for job in self.jobs() if job.array != besides]
         while len(queued) < DEPTH:
-            queued.append(self._submit())
+            options = coordinator_options(self._run, self._profile)
+            script = coordinator_script(self._run, self._profile)
+            queued.append(self._submit(self._run.coordinator_script, script, options))
         return queued[0]
+
+    def watch(self, *, besides: int | None = None) -> None:
+        """The array tasks are looked at in a while, if the profile wants it."""
+        others = (job for job in self._queued(watch_name(self._run)) if job.array != besides)
+        if self._profile.coordinator.watch == 0 or any(others):
+            return
+        options = watch_options(self._run, self._profile)
+        script = _script(self._run, self._profile, "watch_job")
+        self._submit(self._run.watch_script, script, options)
 
     def wait_for(self, coordinator: int, arrays: Iterable[int]) -> None:
         """A coordinator that is queued doesn't start before these arrays have ended."""
@@ -94,17 +113,20 @@ class Chain:
         self._slurm.update(coordinator, StartTime=f"now+{seconds}")
 
     def end(self, *, besides: int | None = None) -> None:
-        """No more coordinators, but for the job ``besides``."""
-        self._slurm.cancel(str(job.array) for job in self.jobs() if job.array != besides)
+        """No more coordinators, but for the job ``besides``, and nobody who watches."""
+        queued = (*self.jobs(), *self._queued(watch_name(self._run)))
+        self._slurm.cancel(str(job.array) for job in queued if job.array != besides)
 
-    def _submit(self) -> int:
+    def _queued(self, name: str) -> list[Job]:
+        found = (job for job in self._slurm.queue(name) if job.state not in _OVER)
+        return sorted(found, key=lambda job: job.array)
+
+    def _submit(self, path: Path, script: str, options: list[str]) -> int:
         if not str(self._run.root).isprintable() or set(str(self._run.root)) & set("%\\"):
             raise ConfigError(f"{self._run.root}: Slurm takes no path with %, \\ or such")
-        script = self._run.coordinator_script
-        with atomic_file(script) as file:
-            file.write(coordinator_script(self._run, self._profile).encode())
-        options = coordinator_options(self._run, self._profile)
-        return self._slurm.submit(script, options, package_environment(os.environ))
+        with atomic_file(path) as file:
+            file.write(script.encode())
+        return self._slurm.submit(path, options, package_environment(os.environ))
 
 
 def chain_name(run: RunDir) -> str:
@@ -113,8 +135,40 @@ def chain_name(run: RunDir) -> str:
     return f"hpcr-{hashlib.sha256(os.fsencode(run.root)).hexdigest()[:16]}-coordinator"
 
 
+def watch_name(run: RunDir) -> str:
+    """The same for those who watch."""
+    return f"{chain_name(run).removesuffix('coordinator')}watch"
+
+
 def coordinator_options(run: RunDir, profile: Profile) -> list[str]:
     """sbatch's for a coordinator."""
+    mine = profile.coordinator
+    return _told(
+        _options(run, profile)
+        | {
+            "job-name": chain_name(run),
+            "dependency": "singleton",
+            "time": str(mine.time),
+            "signal": f"B:USR2@{min(WARNING_S, mine.time * 60 // 4)}",
+        }
+    )
+
+
+def watch_options(run: RunDir, profile: Profile) -> list[str]:
+    """sbatch's for a look at the array tasks, some time from now."""
+    begin = f"now+{profile.coordinator.watch}minutes"
+    return _told(
+        _options(run, profile)
+        | {"job-name": watch_name(run), "begin": begin, "time": str(WATCH_MINUTES)}
+    )
+
+
+def _told(options: dict[str, str | bool]) -> list[str]:
+    return [f"--{k}" if v is True else f"--{k}={v}" for k, v in sorted(options.items())]
+
+
+def _options(run: RunDir, profile: Profile) -> dict[str, str | bool]:
+    """Of all jobs but array tasks."""
     mine = profile.coordinator
     options: dict[str, str | bool] = sbatch_options(profile)
     for name in ("partition", "qos", "constraint"):
@@ -124,13 +178,9 @@ def coordinator_options(run: RunDir, profile: Profile) -> list[str]:
         options.pop(name, None)
     options.pop("no-requeue", None)
     options |= {
-        "job-name": chain_name(run),
-        "dependency": "singleton",
         "nodes": "1",
         "ntasks": "1",
         "cpus-per-task": str(mine.cpus_per_task),
-        "time": str(mine.time),
-        "signal": f"B:USR2@{min(WARNING_S, mine.time * 60 // 4)}",
         "requeue": True,
         "chdir": "/",
         "output": str(run.coordinator_log),
@@ -140,15 +190,17 @@ def coordinator_options(run: RunDir, profile: Profile) -> list[str]:
         options["mem"] = f"{mine.memory}M"
     if profile.wckey is not None:
         options["wckey"] = profile.wckey
-    return [f"--{k}" if v is True else f"--{k}={v}" for k, v in sorted(options.items())]
+    return options
 
 
 def coordinator_script(run: RunDir, profile: Profile) -> str:
+    return _script(run, profile, "coordinator_job")
+
+
+def _script(run: RunDir, profile: Profile, module: str) -> str:
     python = profile.python or f"{shlex.quote(sys.executable)} -P"
-    # exec: so that signals reach the coordinator, and not a shell that holds them back.
-    command = (
-        f"exec {python} -u -m hpc_runner.pipeline.coordinator_job {shlex.quote(str(run.root))}"
-    )
+    # exec: so that signals reach the program, and not a shell that holds them back.
+    command = f"exec {python} -u -m hpc_runner.pipeline.{module} {shlex.quote(str(run.root))}"
     return "\n".join(["#!/bin/bash", *setup_lines(profile), command, ""])
 
 

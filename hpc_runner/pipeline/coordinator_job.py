@@ -150,6 +150,7 @@ def coordinate(
         if arrays:
             # Without that it would start now, find nothing to do, and so would all after it.
             stop.patiently(lambda: chain.wait_for(successor, arrays))
+            stop.patiently(chain.watch)
         elif not stop.asked:
             stop.patiently(lambda: chain.end(besides=me))
     return 0

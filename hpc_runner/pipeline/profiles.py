@@ -152,6 +152,8 @@ class CoordinatorJob(_Table):
     time: Minutes = 120
     memory: Megabytes | None = 2048
     cpus_per_task: int = Field(default=1, ge=1, le=1024)
+    watch: int = Field(default=10, ge=0, le=1440)
+    """Minutes between two looks at array tasks that may be dead; 0: none."""
 
 
 class SarusOptions(_Table):

@@ -86,7 +86,7 @@ class Campaign:
     ) -> Disturbed:
         self.number += 1
         told: dict[str, object] = {"partition": "lo", "cpus_per_task": 2, "array_parallelism": 4}
-        told |= {"time": 10, "runtime": "local", "coordinator": {"memory": "1G"}}
+        told |= {"time": 10, "runtime": "local", "coordinator": {"memory": "1G", "watch": 2}}
         profile = Profile.model_validate(told | KINDS[kind])
         corpus = self.long_corpus if kind in ("short", "long") else self.corpus
         say(f"run {self.number}: {name}{' (coordinators are jobs)' if chain else ''}")

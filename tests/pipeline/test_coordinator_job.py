@@ -16,7 +16,14 @@ from hpc_runner.config import RunConfig
 from hpc_runner.errors import CorpusError, RunError, SchedulerBusy, SchedulerError, StorageError
 from hpc_runner.pipeline import coordinator_job
 from hpc_runner.pipeline.arrays import read_array
-from hpc_runner.pipeline.chain import Chain, Record, chain_name, read_record, write_record
+from hpc_runner.pipeline.chain import (
+    Chain,
+    Record,
+    chain_name,
+    read_record,
+    watch_name,
+    write_record,
+)
 from hpc_runner.pipeline.coordinator_job import MOST_STARTS, begin, cancel, coordinate, resume
 from hpc_runner.pipeline.profile_files import write_profile
 from hpc_runner.pipeline.profiles import Profile
@@ -49,7 +56,11 @@ def run(tmp_path: Path, slurm: FakeSlurm) -> RunDir:
 
 
 def coordinators(slurm: FakeSlurm) -> dict[int, str]:
-    return {job.array: job.state for job in slurm.jobs.values() if job.index is None}
+    return {
+        job.array: job.state
+        for job in slurm.jobs.values()
+        if job.index is None and job.name.endswith("coordinator")
+    }
 
 
 def finish(run: RunDir) -> None:
@@ -80,6 +91,7 @@ def test_with_arrays_in_flight_it_leaves_the_rest_to_its_successor(
     slurm.set(str(ME), "RUNNING")
     assert coordinate(run, ME, slurm) == 0
     assert coordinators(slurm) == {9001: "RUNNING", 9002: "PENDING", 9003: "PENDING"}
+    assert [job.name for job in slurm.jobs.values()].count(watch_name(run)) == 1
     assert slurm.updates == [("JobId=9002", "Dependency=afterany:100,singleton")]
     # Its node died after all that, and Slurm starts it again.
     assert coordinate(run, ME, slurm) == 0
@@ -190,7 +202,7 @@ def test_cancelled_runs_have_no_jobs(run: RunDir, slurm: FakeSlurm) -> None:
     assert set(coordinators(slurm).values()) == {"CANCELLED"}
     assert {slurm.jobs[f"100_{index}"].state for index in range(4)} == {"CANCELLED"}
     found, new = resume(run, slurm)
-    assert new and found == 9004
+    assert new and found == max(coordinators(slurm)) - 1
     assert not run.cancelled.exists()
 
 

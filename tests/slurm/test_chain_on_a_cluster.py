@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +16,7 @@ import hpc_runner
 from hpc_runner.config import RunConfig
 from hpc_runner.errors import RunError
 from hpc_runner.pipeline.arrays import job_prefix
-from hpc_runner.pipeline.chain import Chain, chain_name, read_record
+from hpc_runner.pipeline.chain import Chain, chain_name, read_record, watch_name
 from hpc_runner.pipeline.coordinator_job import begin, cancel, resume
 from hpc_runner.pipeline.profiles import Profile
 from hpc_runner.pipeline.slurm import Slurm
@@ -99,6 +102,23 @@ def test_what_would_only_be_repeated_ends_the_chain(here: Cluster, tmp_path: Pat
     assert record is not None and "nowhere.jsonl" in (record.stopped or "")
     assert sorted(coordinators(here, run)) == ["CANCELLED", "CANCELLED", "FAILED"]
     assert "nowhere.jsonl" in run.coordinator_log.read_text()
+
+
+def test_a_worker_that_hangs_is_found_while_no_coordinator_runs(
+    here: Cluster, tmp_path: Path, slow_corpus: Callable[[int, float], Path]
+) -> None:
+    run = submitted(tmp_path, slow_corpus(12, 0.5), shard_size=6)
+    here.wait_for(lambda: run.heartbeat(0, 0).exists())
+    here.wait_for(lambda: coordinators(here, run)[:1] == ["COMPLETED"])
+    worker = json.loads(run.heartbeat(0, 0).read_bytes())["pid"]
+    os.kill(worker, signal.SIGSTOP)
+    for _ in range(2):
+        watch = here.run("squeue", "-h", "-n", watch_name(run), "-o", "%i").strip()
+        here.run("scontrol", "update", f"JobId={watch}", "StartTime=now")
+        here.wait_for(lambda job=watch: job not in here.run("squeue", "-h", "-o", "%i").split())
+    wait_for_end(here, run)
+    assert len(rows(run)) == len(set(rows(run))) == 36
+    assert "has said nothing since the last look" in run.coordinator_log.read_text()
 
 
 def test_cancel_and_resume(
