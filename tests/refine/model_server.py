@@ -31,7 +31,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from model_wire import anthropic_reply, blocks, header, openrouter_reply, send, stream, tokens
+from model_wire import (
+    anthropic_reply,
+    blocks,
+    header,
+    openrouter_reply,
+    reset,
+    send,
+    stream,
+    tokens,
+)
 
 USD_PER_PROMPT_TOKEN = 3e-6
 USD_PER_CACHED_TOKEN = 3e-7
@@ -89,6 +98,8 @@ class Action:
     completion_tokens: int | None = None
     cost: bool = True
     """Tell the price, as OpenRouter does."""
+    message: str | None = None
+    """Of an error, instead of the usual one."""
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -227,8 +238,7 @@ class ModelServer:
             await self._over.wait()
             return False
         if action.kind == "drop":
-            writer.transport.abort()
-            return False
+            return reset(writer)
         if action.kind in ERRORS:
             status, kind, message = ERRORS[action.kind]
             return await self._error(asked, action, writer, (status, kind, message))
@@ -248,8 +258,7 @@ class ModelServer:
         if action.kind == "reset":
             writer.write(header(200, len(whole), "application/json") + whole[:40].encode())
             await writer.drain()
-            writer.transport.abort()
-            return False
+            return reset(writer)
         if asked.body.get("stream"):
             return await stream(writer, asked.api, reply)
         return await send(writer, 200, whole)
@@ -266,7 +275,7 @@ class ModelServer:
         else:
             message = OPENROUTER_SAYS.get(action.kind, message)
             body = {"error": {"code": status}}
-        body["error"]["message"] = message.format(model=asked.model)
+        body["error"]["message"] = action.message or message.format(model=asked.model)
         extra = {} if action.retry_after is None else {"retry-after": action.retry_after}
         return await send(writer, status, json.dumps(body), extra=extra)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import struct
 from typing import Any
 
 Bill = tuple[int, int, int, float | None]
@@ -88,6 +90,14 @@ def header(
     lines.append("transfer-encoding: chunked" if length is None else f"content-length: {length}")
     lines += [f"{name}: {value}" for name, value in (extra or {}).items()]
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+def reset(writer: asyncio.StreamWriter) -> bool:
+    """End the connection as a machine does that goes down: a reset, not an end."""
+    now = struct.pack("ii", 1, 0)
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, now)
+    writer.transport.abort()
+    return False
 
 
 async def send(

@@ -308,7 +308,8 @@ def test_the_key_is_in_no_error_and_no_log(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     said: list[str] = []
-    with ModelServer(lambda asked: Action(kind, text=KEY)) as server:
+    told = Action(kind, text=KEY, message=f"model: you sent {KEY}")  # some providers do
+    with ModelServer(lambda asked: told) as server:
         refiner = claude(server, provider, said=said)
         with pytest.raises(ModelError) as caught:
             ask_one(refiner)
