@@ -89,11 +89,17 @@ class ClaudeRefiner:
         try:
             async with asyncio.timeout(spec.timeout_s):
                 response = await self._litellm.acompletion(**self._arguments(question, route))
-            return _reply(response, route, spec.max_output_tokens)
+                if spec.stream:
+                    chunks = [chunk async for chunk in response]
+                    response = self._litellm.stream_chunk_builder(chunks)
+            reply = _reply(response, route, spec.max_output_tokens)
         except TimeoutError:
             return Trouble(Kind.TRANSIENT, f"no answer within {spec.timeout_s:g} s")
         except Exception as error:  # litellm's are many, and not all have a common base
             return self._judge(error)
+        if not reply.text and not reply.usage.prompt_tokens:  # a page of HTML as a stream, say
+            return Trouble(Kind.TRANSIENT, "what came is no answer of a model")
+        return reply
 
     def _arguments(self, question: Question, route: Route) -> dict[str, Any]:
         spec = self._spec
@@ -110,6 +116,8 @@ class ClaudeRefiner:
             "max_retries": 0,
             "client": self._client,
         }
+        if spec.stream:
+            arguments |= {"stream": True, "stream_options": {"include_usage": True}}
         if route.sonnet.takes_temperature:
             arguments["temperature"] = spec.temperature
         if self._key is not None:
@@ -211,12 +219,15 @@ def load_litellm() -> Any:
             f"asking a model needs litellm: pip install 'hpc-runner[llm]' ({error})"
         ) from error
     import logging
+    import warnings
 
+    warnings.filterwarnings(
+        "ignore", message="Item '.*' on TypedDict class"
+    )  # pydantic, of litellm
     for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)  # its debug lines hold requests
     litellm.suppress_debug_info = True
     litellm.telemetry = False
-    litellm.turn_off_message_logging = True
     return litellm
 
 

@@ -38,7 +38,8 @@ class Question:
     system: tuple[Part, ...]
     user: tuple[Part, ...]
     schema: Mapping[str, Any]
-    """JSON schema of the wanted answer."""
+    """JSON schema of the wanted answer.  Providers take objects with ``additionalProperties:
+    false`` whose properties are all required, and no limits on lengths or numbers."""
     task_id: str
     code: str
     attempt: int
@@ -57,7 +58,7 @@ def question_key(
 
 @dataclass(frozen=True)
 class Usage:
-    """What a reply cost, its failed tries included where the provider billed them.
+    """What a reply cost.  Of tries that failed before it nothing is known, so nothing is counted.
 
     ``cached_tokens`` are those of ``prompt_tokens`` that came from the provider's cache.
     ``usd`` is the provider's figure or computed from a registered price; None: unknown, not 0.
@@ -129,8 +130,10 @@ class ModelSpec:
     temperature: float = 0.1
     """Sent to models that take one."""
     max_output_tokens: int = 8000
-    timeout_s: float = 180.0
+    timeout_s: float = 300.0
     """For one request."""
+    stream: bool = False
+    """Have answers sent as they are made: some proxies cut connections that are silent."""
     max_tries: int = 6
     """Requests for one question, while failures are transient."""
     concurrency: int = 16

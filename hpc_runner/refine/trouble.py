@@ -7,6 +7,8 @@ docs/models.md has the table.
 from __future__ import annotations
 
 import email.utils
+import json
+import re
 import time
 from dataclasses import dataclass
 from enum import Enum
@@ -48,7 +50,7 @@ _MODERATED = ("moderation", "flagged")
 
 def judge(status: int | None, words: str, retry_after: str | None = None) -> Trouble:
     """``status`` is HTTP's; None: nothing came back.  ``words`` is what came instead."""
-    why, low = one_line(words), words.lower()
+    why, low = one_line(_the_point(words)), words.lower()
     if status == 429:
         return Trouble(Kind.THROTTLED, why, seconds(retry_after))
     if status is None or status in (200, 408, 409, 425) or status >= 500:
@@ -86,6 +88,22 @@ def seconds(retry_after: str | None) -> float | None:
         except ValueError:
             return None
     return max(found, 0.0) if found < 1e9 else None
+
+
+_WRAPPING = re.compile(r"^.{0,200}?\w+(?:Exception|Error) - ", re.DOTALL)
+
+
+def _the_point(words: str) -> str:
+    """The provider's own message, without the JSON and the names of classes around it."""
+    inner = _WRAPPING.sub("", words)
+    start = inner.find("{")
+    if start >= 0:
+        try:
+            told = json.JSONDecoder().raw_decode(inner[start:])[0]["error"]["message"]
+        except (ValueError, LookupError, TypeError, RecursionError):
+            return inner
+        return str(told)
+    return inner
 
 
 def one_line(words: str) -> str:

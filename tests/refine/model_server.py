@@ -67,7 +67,7 @@ OPENROUTER_SAYS = {
     " about 250000 tokens. Please reduce the length of either one.",
 }
 KINDS = (
-    "answer", "length", "refusal", "empty", "hang", "drop", "reset", "html", "not_json",
+    "answer", "length", "refusal", "empty", "hang", "stall", "drop", "reset", "html", "not_json",
     "error_in_200", *ERRORS,
 )  # fmt: skip
 
@@ -260,7 +260,7 @@ class ModelServer:
             await writer.drain()
             return reset(writer)
         if asked.body.get("stream"):
-            return await stream(writer, asked.api, reply)
+            return await stream(writer, asked.api, reply, self._over, action.kind == "stall")
         return await send(writer, 200, whole)
 
     async def _error(

@@ -114,10 +114,22 @@ async def send(
     return True
 
 
-async def stream(writer: asyncio.StreamWriter, api: str, reply: dict[str, Any]) -> bool:
-    """The reply as server-sent events, its text in pieces of 20 characters."""
+async def stream(
+    writer: asyncio.StreamWriter,
+    api: str,
+    reply: dict[str, Any],
+    over: asyncio.Event,
+    stall: bool,
+) -> bool:
+    """The reply as server-sent events, its text in pieces of 20 characters.
+
+    With ``stall`` nothing comes after the third event until the server is told to end.
+    """
     writer.write(header(200, None, "text/event-stream"))
-    for event in (openrouter_events if api == "openrouter" else anthropic_events)(reply):
+    events = (openrouter_events if api == "openrouter" else anthropic_events)(reply)
+    for number, event in enumerate(events):
+        if stall and number == 3:
+            await over.wait()
         data = event.encode()
         writer.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
         await writer.drain()

@@ -53,6 +53,26 @@ def test_nothing_is_without_a_meaning(status: int | None, words: str, header: st
     assert trouble.retry_after_s is None or trouble.retry_after_s >= 0
 
 
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (
+            "litellm.APIError: APIError: OpenrouterException - "
+            '{"error": {"code": 402, "message": "Insufficient credits"}}',
+            "the account has no credit left: Insufficient credits",
+        ),
+        (
+            'litellm.NotFoundError: AnthropicException - {"type": "error", "error": {"type":'
+            ' "not_found_error", "message": "model: claude-x"}}. Handle with it.',
+            "the account has no credit left: model: claude-x",
+        ),
+        ("a line\nand {another}", "the account has no credit left: a line and {another}"),
+    ],
+)
+def test_what_is_told_is_the_providers_own_message(words: str, why: str) -> None:
+    assert judge(402, words).why == why
+
+
 def test_retry_after_is_seconds_or_a_date() -> None:
     assert seconds("3") == 3 and seconds("0.5") == 0.5 and seconds("-1") == 0
     assert seconds(formatdate(time() + 60, usegmt=True)) == pytest.approx(60, abs=2)
