@@ -16,7 +16,7 @@ import pyarrow as pa
 from hpc_runner.errors import ConfigError, RuntimeFailure
 from hpc_runner.model import Candidate, Verdict
 from hpc_runner.results.candidates import read_checked, read_shard
-from hpc_runner.results.query import connect, result_files, table_view
+from hpc_runner.results.query import connect, result_files, steady, table_view
 from hpc_runner.results.store import ResultRow
 from hpc_runner.rundir import RunDir
 from hpc_runner.runinfo import EnvironmentInfo, RunInfo, read_info
@@ -70,7 +70,7 @@ def replay(run: RunDir, wanted: Wanted) -> Replay:
     ``StorageError`` and ``RuntimeFailure``.
     """
     info = read_info(run)
-    recorded = _recorded(run, wanted)
+    recorded = steady(run, lambda: _recorded(run, wanted))
     if recorded["perturbation"] is None:
         raise ConfigError(
             f"{_short(recorded)} was not run: {recorded['verdict']}"

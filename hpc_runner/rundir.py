@@ -20,6 +20,8 @@ RUN/
   waves/000/dependencies.json  where the candidates' dependencies lie, if they have any
   waves/000/parts/00000/       what a worker has committed of a shard so far
   waves/000/results/00000.parquet   a finished shard: its existence is the marker
+  waves/000/results/compacted/00000-00999.parquet   many small ones in one file, once they
+                               have been voted on; it counts before the files of its shards
   waves/000/heartbeats/00000.json   what a worker last said of itself
   waves/000/logs/00000.log     stderr of the workers of a shard
   waves/000/arrays/0000.json   a job array: which shards it runs, its job id once it has one
@@ -139,6 +141,12 @@ class RunDir:
     def result(self, wave: int, shard: int) -> Path:
         return self.results(wave) / f"{shard:05d}.parquet"
 
+    def compacted(self, wave: int) -> Path:
+        return self.results(wave) / "compacted"
+
+    def compacted_result(self, wave: int, shards: range) -> Path:
+        return self.compacted(wave) / f"{shards.start:05d}-{shards.stop - 1:05d}.parquet"
+
     def parts(self, wave: int, shard: int) -> Path:
         return self.wave(wave) / "parts" / f"{shard:05d}"
 
@@ -183,7 +191,28 @@ class RunDir:
         return sorted(int(path.parent.name) for path in found)
 
     def finished_shards(self, wave: int) -> set[int]:
-        return _numbers(self.results(wave), ".parquet")
+        # Those first: compaction removes a shard's file after the compacted one is there.
+        single = _numbers(self.results(wave), ".parquet")
+        return single.union(*_ranges(self.compacted(wave)))
+
+    def is_finished(self, wave: int, shard: int) -> bool:
+        single = self.result(wave, shard).exists()
+        return single or any(shard in shards for shards in _ranges(self.compacted(wave)))
+
+    def result_files(self, wave: int) -> list[tuple[range, Path]]:
+        """The finished shards and the files that hold them, each shard in one, in order."""
+        single = _numbers(self.results(wave), ".parquet")
+        compacted = _ranges(self.compacted(wave))
+        single = single.difference(*compacted)
+        found = [(shards, self.compacted_result(wave, shards)) for shards in compacted]
+        found += [(range(shard, shard + 1), self.result(wave, shard)) for shard in single]
+        return sorted(found, key=lambda item: item[0].start)
+
+    def superseded_results(self, wave: int) -> list[Path]:
+        """Those of shards that a compacted file holds, too: nobody reads them."""
+        single = _numbers(self.results(wave), ".parquet")
+        held = {shard for shards in _ranges(self.compacted(wave)) for shard in shards}
+        return [self.result(wave, shard) for shard in sorted(single & held)]
 
     def beating_shards(self, wave: int) -> set[int]:
         """Those that a worker has said something of."""
@@ -197,13 +226,23 @@ def piece(path: Path, number: int) -> Path:
 
 def _numbers(directory: Path, suffix: str) -> set[int]:
     """N for each ``N.suffix``; one pass over the names, for there may be many thousands."""
+    return {int(stem) for stem in _stems(directory, suffix) if stem.isdecimal()}
+
+
+def _ranges(directory: Path) -> list[range]:
+    """N to M, both included, for each ``N-M.parquet``."""
+    pairs = (stem.partition("-") for stem in _stems(directory, ".parquet"))
+    return [
+        range(int(first), int(last) + 1)
+        for first, _, last in pairs
+        if first.isdecimal() and last.isdecimal()
+    ]
+
+
+def _stems(directory: Path, suffix: str) -> list[str]:
     try:
         with os.scandir(directory) as entries:
             names = [entry.name for entry in entries]
-    except FileNotFoundError:
-        return set()
-    return {
-        int(stem)
-        for name in names
-        if name.endswith(suffix) and (stem := name.removesuffix(suffix)).isdecimal()
-    }
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return [name.removesuffix(suffix) for name in names if name.endswith(suffix)]

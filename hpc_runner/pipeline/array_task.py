@@ -76,7 +76,7 @@ def _worker(run: RunDir, array: Array, index: int) -> int:
     shard = array.shards[index]
     try:
         with _stoppable():
-            if run.result(array.wave, shard).exists():
+            if run.is_finished(array.wave, shard):
                 return 0
             time.sleep(spread_s(index, len(array.shards), array.parallel))
             from hpc_runner.sandbox import worker

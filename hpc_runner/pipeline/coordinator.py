@@ -2,6 +2,7 @@
 
     candidates of a wave → shards that have no result are submitted (waves.py)
                          → every shard has a result: vote → votes.parquet
+                         → many small results are put together (results/compact.py)
                          → the opener makes the next wave of what it refined
     no more waves        → summary.json: the run is complete
 
@@ -29,6 +30,7 @@ from hpc_runner.pipeline.failures import Patience
 from hpc_runner.pipeline.lock import CoordinatorLock, Holder, holder
 from hpc_runner.pipeline.scheduler import Scheduler
 from hpc_runner.pipeline.waves import Memory, WaveState, advance, shards_of, take_back_votes
+from hpc_runner.results.compact import compact
 from hpc_runner.results.files import write_json
 from hpc_runner.results.ledger import read_ledger, write_ledger
 from hpc_runner.results.summary import summarise
@@ -119,6 +121,7 @@ def step(
             return State(Phase.VOTED, earlier, shards, shards, news=news)
     if not run.summary.exists():
         for earlier in waves:
+            compact(run, earlier)
             _keep_votes(run, info, earlier)
         if opener is not None and opener.open(run, wave + 1):
             shards = shards_of(run, wave + 1)

@@ -8,7 +8,7 @@ is missing, and the coordinator has it run.  Votes and summary are taken anew.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from hpc_runner.errors import RunError, StorageError
 from hpc_runner.model import Verdict
 from hpc_runner.pipeline.lock import CoordinatorLock
 from hpc_runner.pipeline.waves import take_back_votes
+from hpc_runner.results.compact import take_apart
 from hpc_runner.results.files import write_table
 from hpc_runner.results.ledger import read_ledger, write_ledger
 from hpc_runner.results.portion import remove_portion
@@ -57,10 +58,7 @@ def reopen_unjudged(run: RunDir) -> Reopened:
     with CoordinatorLock(run):
         for wave in run.waves():
             opened = []
-            for shard in sorted(run.finished_shards(wave)):
-                path = run.result(wave, shard)
-                if not result_verdicts(path)[Verdict.INTERNAL_ERROR.value]:
-                    continue
+            for shard in _with_unjudged(run, wave):
                 judged, unjudged, never = _parted(_read(run, wave, shard))
                 hopeless |= _ids(never)
                 if not unjudged.num_rows:
@@ -77,6 +75,19 @@ def reopen_unjudged(run: RunDir) -> Reopened:
                 _remove(run, wave, shard)
             shards += len(opened)
     return Reopened(shards, len(candidates), executions, len(hopeless))
+
+
+def _with_unjudged(run: RunDir, wave: int) -> Iterator[int]:
+    """Shards with an execution that ended as ``internal_error``; each has a file of its own."""
+    for shards, path in run.result_files(wave):
+        if result_verdicts(path)[Verdict.INTERNAL_ERROR.value]:
+            if len(shards) == 1:
+                yield shards.start
+                continue
+            take_apart(run, wave, shards)
+            for shard in shards:
+                if result_verdicts(run.result(wave, shard))[Verdict.INTERNAL_ERROR.value]:
+                    yield shard
 
 
 def _read(run: RunDir, wave: int, shard: int) -> pa.Table:

@@ -161,11 +161,15 @@ class _Wave:
         self.verdicts = Counter(kept.verdicts)
 
     def look(self) -> None:
-        found = self._run.finished_shards(self._wave)
-        if not found >= self.finished:  # one has been taken away
+        files = self._run.result_files(self._wave)
+        found = {shard for shards, _ in files for shard in shards}
+        # One has been taken away, or the files of known and of new ones were put together.
+        if not found >= self.finished or any(
+            0 < len(self.finished.intersection(shards)) < len(shards) for shards, _ in files
+        ):
             self.finished, self.verdicts = set(), Counter()
         fresh = found - self.finished
-        paths = [self._run.result(self._wave, shard) for shard in sorted(fresh)]
+        paths = [path for shards, path in files if not fresh.isdisjoint(shards)]
         # A file system across a network answers many questions as fast as one.
         with ThreadPoolExecutor(READERS) as pool:
             for verdicts in pool.map(result_verdicts, paths):

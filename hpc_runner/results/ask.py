@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from hpc_runner.errors import ConfigError
-from hpc_runner.results.query import candidate_files, connect, result_files, table_view
+from hpc_runner.errors import ConfigError, StorageError
+from hpc_runner.results.query import candidate_files, connect, result_files, steady, table_view
 from hpc_runner.results.schema import CANDIDATES, REJECTED, RESULTS, SAMPLES, VOTES
 from hpc_runner.rundir import RunDir
 from hpc_runner.runinfo import read_info
@@ -35,20 +36,42 @@ def answer(run: RunDir, sql: str, *, memory_limit: str = "1GB") -> Iterator[pa.R
 
     The query sees the views of ``TABLES``, a temporary directory inside the run to spill into,
     and neither network nor other files; it can't change anything.  Raises ``ConfigError`` for
-    a query that fails, ``RunError`` for what is no run.
+    a query that fails, ``RunError`` for what is no run, ``StorageError``.
     """
+    with ExitStack() as stack:
+        batches = steady(run, lambda: _begun(stack, run, sql, memory_limit))
+        with _told():
+            yield from batches
+
+
+def _begun(stack: ExitStack, run: RunDir, sql: str, memory_limit: str) -> Iterator[pa.RecordBatch]:
+    """The batches, when the first ones are there: all files have been found by then."""
     import duckdb
 
-    with tables(run, memory_limit=memory_limit) as connection:
-        try:
-            statements = connection.extract_statements(sql)
-            if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-                raise ConfigError(f"give one SELECT (found {sql!r}); the tables: {_names()}")
-            reader = connection.sql(sql).to_arrow_reader(65_536)
-            yield pa.RecordBatch.from_pylist([], schema=reader.schema)
-            yield from reader
-        except duckdb.Error as error:
-            raise ConfigError(f"{error}\nThe tables are {_names()}") from error
+    stack.close()
+    connection = stack.enter_context(tables(run, memory_limit=memory_limit))
+    with _told():
+        statements = connection.extract_statements(sql)
+        if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+            raise ConfigError(f"give one SELECT (found {sql!r}); the tables: {_names()}")
+        reader = connection.sql(sql).to_arrow_reader(65_536)
+        first = [pa.RecordBatch.from_pylist([], schema=reader.schema), *islice(reader, 1)]
+        return chain(first, reader)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """What the database says, as an error of the user's; of the disk's, if a file is not there."""
+    import duckdb
+
+    try:
+        yield
+    except duckdb.IOException as error:
+        raise StorageError(
+            f"{error}\nIf the run put its results together meanwhile, ask again"
+        ) from error
+    except duckdb.Error as error:
+        raise ConfigError(f"{error}\nThe tables are {_names()}") from error
 
 
 @contextmanager

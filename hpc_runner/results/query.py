@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 
@@ -26,8 +26,11 @@ __all__ = [
     "database",
     "dict_rows",
     "result_files",
+    "steady",
     "table_view",
 ]
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -67,10 +70,20 @@ def database(
 
 
 def result_files(run: RunDir, waves: Iterable[int]) -> list[Path]:
-    """The finished shards' files, by wave and shard."""
-    return [
-        run.result(wave, shard) for wave in waves for shard in sorted(run.finished_shards(wave))
-    ]
+    """The files that hold the finished shards, by wave and shard."""
+    return [path for wave in waves for _, path in run.result_files(wave)]
+
+
+def steady(run: RunDir, ask: Callable[[], T]) -> T:
+    """``ask()``, which reads results; once more when it failed because they were compacted
+    meanwhile: the same rows lie in other files then.  Raises what ``ask`` raises."""
+    before = result_files(run, run.waves())
+    try:
+        return ask()
+    except StorageError:
+        if result_files(run, run.waves()) == before:
+            raise
+    return ask()
 
 
 def candidate_files(run: RunDir, wave: int = 0) -> list[Path]:

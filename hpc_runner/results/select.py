@@ -18,12 +18,12 @@ first in the corpus, and of a group the first sample is taken.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
 from hpc_runner.errors import ConfigError
-from hpc_runner.results.query import connect, dict_rows, result_files, table_view
+from hpc_runner.results.query import connect, dict_rows, result_files, steady, table_view
 from hpc_runner.results.schema import SAMPLES, VOTES
 from hpc_runner.rundir import RunDir
 from hpc_runner.runinfo import read_info
@@ -143,13 +143,17 @@ def select(
             f"agreement needs the outcome of every test, and {run.root} was run without"
             " --every-test; run the corpus again with it, into another --out"
         )
-    with connect(run, memory_limit=memory_limit) as connection:
-        table_view(connection, "results", result_files(run, [0]))
-        table_view(connection, "samples", [run.samples], SAMPLES)
-        _truth(connection, truth)
-        connection.execute(_FIRST)
-        connection.execute(METHODS[method])
-        rows = dict_rows(connection, _CHOICES)
+
+    def choices() -> list[dict[str, Any]]:
+        with connect(run, memory_limit=memory_limit) as connection:
+            table_view(connection, "results", result_files(run, [0]))
+            table_view(connection, "samples", [run.samples], SAMPLES)
+            _truth(connection, truth)
+            connection.execute(_FIRST)
+            connection.execute(METHODS[method])
+            return dict_rows(connection, _CHOICES)
+
+    rows = steady(run, choices)
     known = [row for row in rows if row["right"] is not None]
     return Selection(
         method=method,

@@ -4,7 +4,7 @@ A worker appends each row to a journal (one ``write``, no fsync: it survives
 ``kill -9`` of the worker), from time to time turns the journal into a part
 (Parquet, fsynced: it survives the node), and at the end turns all parts and
 journals of the shard into ``results/SSSSS.parquet``, whose existence says that
-the shard is finished.
+the shard is finished (or that of a compacted file that holds it: compact.py).
 
     parts/SSSSS/<writer>.journal        JSON lines that are in no part yet
     parts/SSSSS/<writer>-NNNN.parquet   committed parts
@@ -21,6 +21,7 @@ This module is also where the writing functions of ``results`` are imported from
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import os
@@ -61,6 +62,7 @@ __all__ = [
     "read_shard",
     "result_verdicts",
     "shard_count",
+    "with_verdicts",
     "write_heartbeat",
     "write_json",
     "write_table",
@@ -108,6 +110,7 @@ class ShardStore:
     ) -> None:
         if not _WRITER.fullmatch(writer):
             raise ValueError(f"a writer's name is letters, digits, '.', '_', '-': found {writer!r}")
+        self._is_finished = functools.partial(run.is_finished, wave, shard)
         self._result = run.result(wave, shard)
         self._directory = run.parts(wave, shard)
         self._journal_path = self._directory / f"{writer}.journal"
@@ -136,7 +139,7 @@ class ShardStore:
     @property
     def finished(self) -> bool:
         """The shard's result is there, whoever wrote it; rows appended now go nowhere."""
-        return self._result.exists()
+        return self._is_finished()
 
     def recovered(self) -> Iterator[Known]:
         """What all writers have left of an unfinished shard, each key once, sorted by key.
@@ -225,10 +228,8 @@ class ShardStore:
         self._over = True
 
     def _write_result(self, table: pa.Table) -> None:
-        found = Counter(str(verdict) for verdict in table["verdict"].to_pylist())
-        metadata = {**(table.schema.metadata or {}), _VERDICTS: json.dumps(found).encode()}
         try:
-            write_table(self._result, table.replace_schema_metadata(metadata))
+            write_table(self._result, with_verdicts(table))
         except StorageError:
             if not self.finished:  # another writer was first and cleared our temporary file
                 raise
@@ -323,9 +324,16 @@ class ShardStore:
         return table
 
 
+def with_verdicts(table: pa.Table) -> pa.Table:
+    """A shard's rows with what ``result_verdicts`` looks for, to be written as its result."""
+    found = _count(table["verdict"])
+    metadata = {**(table.schema.metadata or {}), _VERDICTS: json.dumps(found).encode()}
+    return table.replace_schema_metadata(metadata)
+
+
 def result_verdicts(path: Path) -> Counter[str]:
-    """How often each verdict occurs in a shard's result: of its metadata, so that many can be
-    counted.  Raises ``StorageError``."""
+    """How often each verdict occurs in a file of results: of a shard's metadata, so that many
+    can be counted; a compacted file's rows are.  Raises ``StorageError``."""
     try:
         metadata = pq.read_metadata(path).metadata or {}
         if _VERDICTS in metadata:
@@ -335,7 +343,13 @@ def result_verdicts(path: Path) -> Counter[str]:
         raise StorageError(
             f"{path}: can't be read: {error}. Remove it and resume the run: its shard runs again"
         ) from error
-    return Counter(str(verdict) for verdict in column.to_pylist())
+    return _count(column)
+
+
+def _count(verdicts: Any) -> Counter[str]:
+    """Of a column."""
+    counted: list[dict[str, Any]] = verdicts.cast(pa.string()).value_counts().to_pylist()
+    return Counter({row["values"]: row["counts"] for row in counted})
 
 
 def _read(path: Path) -> bytes:

@@ -380,7 +380,7 @@ def _ordered(counts: list[tuple[str, int]]) -> dict[str, int]:
 
 def _paths(run: RunDir) -> dict[str, str]:
     paths = {
-        "results": run.results(0).parent.parent / "*" / run.results(0).name / "*.parquet",
+        "results": run.results(0).parent.parent / "*" / run.results(0).name / "**" / "*.parquet",
         "votes": run.votes,
         "samples": run.samples,
         "rejected": run.rejected,

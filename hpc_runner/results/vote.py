@@ -26,6 +26,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -189,8 +190,8 @@ def vote(
         # Compressing what one chunk came to takes as long as half the query of the next one.
         with ThreadPoolExecutor(1) as beside:
             writing: Future[None] | None = None
-            for shards in _chunks(run, wave, chunk_rows):
-                votes = _vote_on(run, wave, shards, threshold, rounds, memory_limit)
+            for shards, files in _chunks(run, wave, chunk_rows):
+                votes = _vote_on(run, wave, shards, files, threshold, rounds, memory_limit)
                 if writing is not None:
                     writing.result()
                 writing = beside.submit(write, votes)
@@ -260,42 +261,59 @@ def _known_before(run: RunDir) -> Iterator[pa.Table]:
         raise StorageError(f"{run.cached_votes}: can't be read: {error}") from error
 
 
-def _chunks(run: RunDir, wave: int, chunk_rows: int) -> Iterator[range]:
-    """Consecutive shards with about ``chunk_rows`` results (or candidates) together."""
-    finished = run.finished_shards(wave)
-    sizes = list(shard_sizes(run, wave))
+def _chunks(run: RunDir, wave: int, chunk_rows: int) -> Iterator[tuple[range, list[Path]]]:
+    """Consecutive shards with about ``chunk_rows`` results (or candidates) together, and the
+    files that hold what is finished of them; a file is never in two chunks."""
+    first, end, rows = 0, 0, 0
+    files: list[Path] = []
+    for shards, path, size in _sized(run, wave):
+        if rows and rows + size > chunk_rows:
+            yield range(first, end), files
+            first, rows, files = end, 0, []
+        end, rows = shards.stop, rows + size
+        files += [path] if path else []
+    if rows:
+        yield range(first, end), files
+
+
+def _sized(run: RunDir, wave: int) -> Iterator[tuple[range, Path | None, int]]:
+    """All shards in order, those of a file together, with their results or candidates."""
+    sizes = shard_sizes(run, wave)
+    files = {shards.start: (shards, path) for shards, path in run.result_files(wave)}
+    shard = 0
     try:
-        for shard in finished.intersection(range(len(sizes))):
-            with pq.ParquetFile(run.result(wave, shard)) as file:
-                sizes[shard] = max(sizes[shard], file.metadata.num_rows)
+        while shard < len(sizes):
+            shards, path = files.get(shard, (range(shard, shard + 1), None))
+            size = sum(sizes[shards.start : shards.stop])
+            if path is not None:
+                with pq.ParquetFile(path) as file:
+                    size = max(size, file.metadata.num_rows)
+            yield shards, path, size
+            shard = shards.stop
     except (pa.ArrowException, OSError) as error:
         raise StorageError(
             f"{run.wave(wave)}: a Parquet file can't be read: {error}. A damaged one under results/"
             " can be removed: `hpc-runner resume` makes it again"
         ) from error
-    first, rows = 0, 0
-    for shard, size in enumerate(sizes):
-        if rows and rows + size > chunk_rows:
-            yield range(first, shard)
-            first, rows = shard, 0
-        rows += size
-    if rows:
-        yield range(first, len(sizes))
 
 
 _COLUMNS = ["candidate_id", "task_id", "generation"]
 
 
 def _vote_on(
-    run: RunDir, wave: int, shards: range, threshold: float, rounds: int, memory_limit: str
+    run: RunDir,
+    wave: int,
+    shards: range,
+    files: list[Path],
+    threshold: float,
+    rounds: int,
+    memory_limit: str,
 ) -> pa.Table:
     candidates = read_columns(run.candidates(wave), shards, _COLUMNS)
     position = pa.array(range(candidates.num_rows), pa.int64())
-    finished = run.finished_shards(wave)
     rules = {"tie_order": [verdict.value for verdict in TIE_ORDER], "rounds": rounds}
     with connect(run, memory_limit=memory_limit) as connection:
         connection.register("candidates", candidates.append_column("position", position))
-        files = [run.result(wave, shard) for shard in shards if shard in finished]
         table_view(connection, "results", files)
         places = connection.sql("SELECT count(DISTINCT environment) FROM results").fetchall()
         several = "count(DISTINCT environment)" if places[0][0] > 1 else "1"

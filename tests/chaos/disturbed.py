@@ -194,7 +194,7 @@ class Disturbed:
 
     def outcome(self) -> Outcome:
         rows: Rows = {}
-        for path in sorted(self.run.results(0).glob("*.parquet")):
+        for _, path in self.run.result_files(0):
             for row in pq.read_table(path).to_pylist():
                 key = (row["candidate_id"].hex(), row["environment"], row["round"])
                 assert key not in rows, f"two results of {key}"

@@ -24,6 +24,7 @@ from refining import Refining
 
 from hpc_runner.pipeline.coordinator import run_to_end
 from hpc_runner.pipeline.failures import Patience
+from hpc_runner.results import compact
 from hpc_runner.rundir import RunDir
 
 CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.truncate", "os.utime"}
@@ -56,6 +57,7 @@ class Tracer:
 
 def coordinate(run: RunDir, deadly: int) -> int:
     """In a process of its own; the changes that it made when it wasn't killed."""
+    compact.WORTH_IT = compact.LEAST = 2
     tracer = Tracer(deadly)
 
     def how(run: RunDir, wave: int, shard: int, before: int) -> Ending:

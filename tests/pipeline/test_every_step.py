@@ -18,6 +18,7 @@ from made_plans import executions, write_corpus
 
 from hpc_runner.config import RunConfig
 from hpc_runner.pipeline.plan import plan
+from hpc_runner.results.query import result_files
 from hpc_runner.rundir import RunDir
 
 HERE = Path(__file__).parent
@@ -43,7 +44,7 @@ def outcome(run: RunDir) -> dict[str, Any]:
     """What has to be the same, however often the coordinator died."""
     rows = [
         (row["wave"], row["candidate_id"].hex(), row["round"], row["verdict"])
-        for path in run.root.glob("waves/*/results/*.parquet")
+        for path in result_files(run, run.waves())
         for row in pq.read_table(path).to_pylist()
     ]
     assert len(rows) == len({row[:3] for row in rows}), "an execution has two rows"
@@ -74,6 +75,8 @@ def planned_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_death_before_any_change_changes_nothing(planned_run: Path) -> None:
     (unbroken,) = inject(planned_run, [0])
     expected = outcome(RunDir(Path(unbroken["run"])))
+    (together,) = RunDir(Path(unbroken["run"])).compacted(0).iterdir()
+    assert together.name == "00000-00001.parquet", "compaction is one of the steps"
     tasks = submissions(RunDir(Path(unbroken["run"])))
     assert tasks[0, 0] == 1
     assert tasks[0, 1] == 3 + 4 + 1, "the shard with the killer: failures, portions, last pass"
