@@ -23,6 +23,7 @@ from hpc_runner.pipeline.profiles import Profile
 from hpc_runner.pipeline.scheduler import AttemptState, Cause
 from hpc_runner.pipeline.slurm import Limits, Slurm
 from hpc_runner.pipeline.slurm_scheduler import SlurmScheduler
+from hpc_runner.results.ledger import read_ledger
 from hpc_runner.rundir import RunDir
 
 EXAMPLES = Path(hpc_runner.__file__).parent / "examples"
@@ -119,6 +120,20 @@ def test_more_shards_than_an_array_may_have(here: Cluster, tmp_path: Path) -> No
     run = planned(tmp_path, EXAMPLES / "corpus.jsonl", shard_size=9)
     assert coordinate(run, scheduler(run, slurm=Small())).phase is Phase.DONE
     assert [read_array(run, *key).shards for key in run.arrays()] == [(0, 1, 2), (3,)]
+
+
+def test_a_node_where_nothing_works_is_left_out(
+    here: Cluster, tmp_path: Path, slow_corpus: Callable[[int, float], Path]
+) -> None:
+    run = planned(tmp_path, slow_corpus(10, 0.5), shard_size=1)
+    broken = {"setup": ('[ "$SLURMD_NODENAME" != n2 ] || exit 7',), "cpus_per_task": 8}
+    said: list[str] = []
+    found = scheduler(run, profile=broken)
+    assert run_to_end(run, found, on_change=lambda _: None, say=said.append).phase is Phase.DONE
+    assert read_ledger(run, 0).excluded == ["n2"]
+    assert any("n2" in line for line in said)
+    assert set(verdicts(run).values()) == {"accepted"}
+    assert len(rows(run)) == len(set(rows(run))) == 30
 
 
 def test_a_cancelled_task_runs_again_and_keeps_what_it_had(
