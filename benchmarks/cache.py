@@ -22,10 +22,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
-
-from hpc_runner.results.cache import ENTRIES, Cache  # noqa: E402
+from hpc_runner.results.cache import ENTRIES, Cache
 
 SEGMENT = 1_000_000
 

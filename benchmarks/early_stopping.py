@@ -11,14 +11,10 @@ from __future__ import annotations
 
 import argparse
 import random
-import sys
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
-
-from hpc_runner.model import Verdict  # noqa: E402
-from hpc_runner.results.vote import Tally, outcome  # noqa: E402
+from hpc_runner.model import Verdict
+from hpc_runner.results.vote import Tally, outcome
 
 THRESHOLD = 0.8
 GRID = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 1.0)
@@ -32,7 +28,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=20_000)
     parser.add_argument("--svg", type=Path)
     options = parser.parse_args()
-    draw = random.Random(1)  # noqa: S311
+    draw = random.Random(1)
     names = ["certainty" if rate is None else f"error rate {rate}" for rate in RATES]
     print(f"| p | {' | '.join(f'saved by {name} | wrong' for name in names)} |")
     print("|---|" + "---|---|" * len(names))

@@ -22,14 +22,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hpc_runner.corpus.readers import Sample, open_corpus
+from hpc_runner.sandbox.client import Agent
+from hpc_runner.sandbox.local import LocalRuntime
+from hpc_runner.sandbox.spec import AgentSpec
+
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
-
-from hpc_runner.corpus.readers import Sample, open_corpus  # noqa: E402
-from hpc_runner.sandbox.client import Agent  # noqa: E402
-from hpc_runner.sandbox.local import LocalRuntime  # noqa: E402
-from hpc_runner.sandbox.spec import AgentSpec  # noqa: E402
-
 DATA = HERE.parent.parent / "shared" / "data" / "HumanEval.jsonl.gz"
 Request = dict[str, Any]
 Answer = dict[str, Any]

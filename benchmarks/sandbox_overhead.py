@@ -29,9 +29,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
-DATA = HERE.parent.parent / "shared" / "data" / "HumanEval.jsonl.gz"
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "HumanEval.jsonl.gz"
 
 LAYERS = (
     ("bare fork", "fork, compile, run, wait"),
@@ -361,3 +359,5 @@ def main() -> int:
 
 if __name__ == "__main__":
     sys.exit(main())
+
+HERE = Path(__file__).resolve().parent

@@ -31,36 +31,33 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
+import pyarrow as pa
+import pyarrow.parquet as pq
 
-import pyarrow as pa  # noqa: E402
-import pyarrow.parquet as pq  # noqa: E402
-
-from hpc_runner.config import RunConfig  # noqa: E402
-from hpc_runner.model import Assertions, Candidate  # noqa: E402
-from hpc_runner.pipeline.arrays import Array, job_prefix, new_array, write_array  # noqa: E402
-from hpc_runner.pipeline.coordinator import step  # noqa: E402
-from hpc_runner.pipeline.plan import plan  # noqa: E402
-from hpc_runner.pipeline.profiles import Profile  # noqa: E402
-from hpc_runner.pipeline.slurm import Slurm  # noqa: E402
-from hpc_runner.pipeline.slurm_scheduler import SlurmScheduler  # noqa: E402
-from hpc_runner.pipeline.spool import Spool  # noqa: E402
-from hpc_runner.pipeline.status import Watch  # noqa: E402
-from hpc_runner.pipeline.waves import Memory  # noqa: E402
-from hpc_runner.results.candidates import (  # noqa: E402
+from hpc_runner.config import RunConfig
+from hpc_runner.model import Assertions, Candidate
+from hpc_runner.pipeline.arrays import Array, job_prefix, new_array, write_array
+from hpc_runner.pipeline.coordinator import step
+from hpc_runner.pipeline.plan import plan
+from hpc_runner.pipeline.profiles import Profile
+from hpc_runner.pipeline.slurm import Slurm
+from hpc_runner.pipeline.slurm_scheduler import SlurmScheduler
+from hpc_runner.pipeline.spool import Spool
+from hpc_runner.pipeline.status import Watch
+from hpc_runner.pipeline.waves import Memory
+from hpc_runner.results.candidates import (
     SHARDS_PER_FILE,
     CandidateWriter,
     read_shard,
 )
-from hpc_runner.results.files import table_writer, write_json  # noqa: E402
-from hpc_runner.results.heartbeat import write_heartbeat  # noqa: E402
-from hpc_runner.results.ledger import Failure, Ledger, ShardRecord, write_ledger  # noqa: E402
-from hpc_runner.results.query import connect  # noqa: E402
-from hpc_runner.results.schema import CANDIDATES, RESULTS, SCHEMA_VERSION  # noqa: E402
-from hpc_runner.results.store import ShardStore  # noqa: E402
-from hpc_runner.rundir import RunDir, piece  # noqa: E402
-from hpc_runner.runinfo import EnvironmentInfo, RunInfo, read_info, write_info  # noqa: E402
+from hpc_runner.results.files import table_writer, write_json
+from hpc_runner.results.heartbeat import write_heartbeat
+from hpc_runner.results.ledger import Failure, Ledger, ShardRecord, write_ledger
+from hpc_runner.results.query import connect
+from hpc_runner.results.schema import CANDIDATES, RESULTS, SCHEMA_VERSION
+from hpc_runner.results.store import ShardStore
+from hpc_runner.rundir import RunDir, piece
+from hpc_runner.runinfo import EnvironmentInfo, RunInfo, read_info, write_info
 
 PER_SHARD = 5000
 WORSE = 15.0

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from hpc_runner.commands.cluster_options import ProfileOption, SlurmOption, chosen_profile
-from hpc_runner.commands.options import WORK, RunArgument, open_run
+from hpc_runner.commands.options import DryRunOption, RunArgument, open_run
 from hpc_runner.commands.planning import Asked, on_site, planning
 from hpc_runner.commands.signatures import taking
 
@@ -34,12 +34,7 @@ def submit(
     out: Annotated[Path, typer.Option(help="The run's directory, which every node sees.")],
     profile: ProfileOption = None,
     slurm: SlurmOption = None,
-    dry_run: Annotated[
-        bool,
-        typer.Option(
-            "--dry-run", help="Print the plan and leave nothing behind.", rich_help_panel=WORK
-        ),
-    ] = False,
+    dry_run: DryRunOption = False,
 ) -> None:
     """Have Slurm jobs do all of a run, its planning too, and return at once."""
     from hpc_runner import session

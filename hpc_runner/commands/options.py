@@ -19,6 +19,7 @@ __all__ = [
     "SANDBOX",
     "STOPPED",
     "WORK",
+    "DryRunOption",
     "JsonOption",
     "ProfileOption",
     "QuietOption",
@@ -59,6 +60,12 @@ SlurmOption = Annotated[
         "--slurm",
         metavar="KEY=VALUE",
         help="A value of the profile, instead of the file's. May be repeated.",
+    ),
+]
+DryRunOption = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run", help="Print the plan and leave nothing behind.", rich_help_panel=WORK
     ),
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]

@@ -13,7 +13,13 @@ from hpc_runner.commands.cluster_options import (
     SlurmOption,
     chosen_profile,
 )
-from hpc_runner.commands.options import STOPPED, WORK, QuietOption, RunArgument, open_run
+from hpc_runner.commands.options import (
+    STOPPED,
+    DryRunOption,
+    QuietOption,
+    RunArgument,
+    open_run,
+)
 from hpc_runner.commands.planning import Asked, on_site, planning
 from hpc_runner.commands.signatures import taking
 from hpc_runner.errors import ConfigError
@@ -49,12 +55,7 @@ def run(
     cluster: ClusterOption = None,
     profile: ProfileOption = None,
     slurm: SlurmOption = None,
-    dry_run: Annotated[
-        bool,
-        typer.Option(
-            "--dry-run", help="Print the plan and leave nothing behind.", rich_help_panel=WORK
-        ),
-    ] = False,
+    dry_run: DryRunOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Run every program of a corpus several times in a sandbox and vote on the verdicts."""

@@ -175,7 +175,7 @@ class ClaudeRefiner:
     def _backoff_s(self, failures: int, trouble: Trouble) -> float:
         patience = self._patience
         longest = min(patience.backoff_s * 2.0 ** max(failures - 1, 0), patience.longest_backoff_s)
-        drawn = longest * random.uniform(0.5, 1.0)  # noqa: S311 - so that not all come at once
+        drawn = longest * random.uniform(0.5, 1.0)
         return max(drawn, min(trouble.retry_after_s or 0.0, patience.throttled_s))
 
     def _retire(self, route: Route, trouble: Trouble) -> None:

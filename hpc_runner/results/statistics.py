@@ -55,7 +55,7 @@ def interval(
     has an interval of no width.  Pure: the same seed gives the same interval.
     """
     values = [(pass_at_k(n, c, k), count) for n, c, count in tasks]
-    draw = random.Random(seed)  # noqa: S311 - statistics, not secrets
+    draw = random.Random(seed)
     means = []
     for _ in range(draws):
         weights = [_poisson(draw, count) for _, count in values]

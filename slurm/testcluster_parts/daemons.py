@@ -258,7 +258,7 @@ class Cluster:
 def free_ports(count: int) -> int:
     """The first of ``count`` adjoining ports that nobody listens on, below the ephemeral ones."""
     for _ in range(200):
-        first = random.randrange(15000, 32000 - count)  # noqa: S311
+        first = random.randrange(15000, 32000 - count)
         with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
             for port in range(first, first + count):
                 stack.enter_context(socket.socket()).bind(("", port))

@@ -32,12 +32,12 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1])]
 
-from clusters import Cluster, started  # noqa: E402
-from disturbed import Disturbed, Outcome, write_corpus  # noqa: E402
-from faults_of_a_cluster import FAULTS, Fault, at_a_moment  # noqa: E402
+from clusters import Cluster, started
+from disturbed import Disturbed, Outcome, write_corpus
+from faults_of_a_cluster import FAULTS, Fault, at_a_moment
 
-from hpc_runner.pipeline.profiles import Profile  # noqa: E402
-from hpc_runner.rundir import RunDir  # noqa: E402
+from hpc_runner.pipeline.profiles import Profile
+from hpc_runner.rundir import RunDir
 
 SEED = "HPC_RUNNER_CHAOS_SEED"
 PRIVATE = "HPC_RUNNER_CHAOS_PRIVATE"
@@ -73,7 +73,7 @@ class Row:
 class Campaign:
     def __init__(self, cluster: Cluster, disk: Path, seed: int) -> None:
         self.cluster, self.disk, self.seed = cluster, disk, seed
-        self.rng = random.Random(seed)  # noqa: S311
+        self.rng = random.Random(seed)
         self.rows = {name: Row(name) for name in (EVERY_STEP, *(fault.name for fault in FAULTS))}
         self.corpus = write_corpus(disk.parent / "corpus.jsonl", CANDIDATES)
         self.long_corpus = write_corpus(disk.parent / "long.jsonl", 12, least_s=2.5, most_s=2.6)

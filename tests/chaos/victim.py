@@ -94,7 +94,7 @@ class Tracer:
         return re.sub(r"(?<=lock/)\.?\d+(\.json)?", "N", text)
 
     def _step(self, name: str, delay_s: float) -> None:
-        drawn = random.Random(f"{self._seed} {name}").random() < self._share  # noqa: S311
+        drawn = random.Random(f"{self._seed} {name}").random() < self._share
         if name in self._known or not drawn or not self._armed:
             return
         self._armed = False

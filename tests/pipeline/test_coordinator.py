@@ -48,7 +48,7 @@ def test_a_complete_run_is_not_run_again(tmp_path: Path, drive: Drive) -> None:
 
 def test_kill_9_of_everything_at_random_moments_loses_nothing(tmp_path: Path, drive: Drive) -> None:
     run = planned(tmp_path)
-    moments = random.Random(4)  # noqa: S311 - moments, not secrets
+    moments = random.Random(4)
     kills = 0
     for _ in range(10):
         seen = sum(executions(run).values())

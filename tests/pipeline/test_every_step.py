@@ -86,7 +86,7 @@ def test_a_death_before_any_change_changes_nothing(planned_run: Path) -> None:
     asked = os.environ.get("HPC_RUNNER_FAULTS", str(SOME))
     seed = int(os.environ.get("HPC_RUNNER_FAULTS_SEED", "7"))
     if asked != "all":
-        picked = random.Random(seed).sample(numbers, min(int(asked), changes))  # noqa: S311
+        picked = random.Random(seed).sample(numbers, min(int(asked), changes))
         numbers = sorted(picked)
     print(f"{len(numbers)} of {changes} changes, seed {seed}")
     for found in inject(planned_run, numbers):

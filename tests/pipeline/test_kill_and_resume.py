@@ -66,7 +66,7 @@ def end(process: subprocess.Popen[str]) -> str:
 
 def test_ten_kills_change_nothing(tmp_path: Path, start: Start) -> None:
     run = RunDir(tmp_path / "killed")
-    moments = random.Random(11)  # noqa: S311 - moments, not secrets
+    moments = random.Random(11)
     before: Rows = {}
     for _ in range(10):
         process = start(run)

@@ -339,7 +339,7 @@ def scripted(path: Path, seed: int = 0) -> Respond:
         if not isinstance(rule.get("text", ""), str):
             rule["text"] = json.dumps(rule["text"])
     actions = [Action(**rule) for rule in rules]
-    draw = random.Random(seed)  # noqa: S311
+    draw = random.Random(seed)
 
     def respond(asked: Asked) -> Action:
         for index, wanted in enumerate(conditions):

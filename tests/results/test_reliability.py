@@ -92,7 +92,7 @@ def test_hopeless_is_for_good(count: int, verdicts: list[Verdict], last: Verdict
 @pytest.mark.parametrize("p", [0.05, 0.2, 0.5])
 def test_candidates_that_fail_at_random_are_rarely_given_a_cause(p: float) -> None:
     """Also when one looks after every execution, as a worker does."""
-    draw = random.Random(7).random  # noqa: S311
+    draw = random.Random(7).random
     wrong = count = 0
     for _ in range(1500):
         seen: list[Observation] = []

@@ -24,7 +24,7 @@ def test_the_error_rate_holds_for_every_probability(planned: int, rate: float) -
 
 def test_it_holds_when_it_is_tried_out() -> None:
     """At the probabilities where it is hardest, by simulation of the vote itself."""
-    draw = random.Random(1).random  # noqa: S311
+    draw = random.Random(1).random
     planned, threshold, rate, wrong, spent, trials = 20, 0.8, 0.05, 0, 0, 4000
     for trial in range(trials):
         p = (0.15, 0.25, 0.35, 0.45)[trial % 4]

@@ -274,7 +274,7 @@ for n in itertools.count(int(sys.argv[3])):
 def test_kill_9_at_random_moments_loses_no_acknowledged_row(tmp_path: Path) -> None:
     """Each round appends behind the rows of the one before, is killed, and what the
     next one finds is what was acknowledged, and at most the one row that was in flight."""
-    generator = random.Random(5)  # noqa: S311 - moments to die, not secrets
+    generator = random.Random(5)
     project = Path(__file__).parents[2]
     environment = {**os.environ, "PYTHONPATH": f"{project}{os.pathsep}{project / 'tests'}"}
     acknowledged: set[int] = set()
