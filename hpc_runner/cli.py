@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from hpc_runner import __version__
-from hpc_runner.commands import cache, cluster, image, look
+from hpc_runner.commands import cache, cluster, export, image, look, tools
 from hpc_runner.commands.diff import DIFF_EPILOG, diff
 from hpc_runner.commands.query import QUERY_EPILOG, query
 from hpc_runner.commands.replay import REPLAY_EPILOG, replay
@@ -63,7 +63,6 @@ app.command(epilog=RESUME_EPILOG)(resume)
 app.command(epilog=RETRY_EPILOG)(retry)
 app.command()(look.status)
 app.command()(look.report)
-app.command(epilog=look.EXPORT_EPILOG)(look.export)
 app.command(epilog=REPLAY_EPILOG)(replay)
 app.command(epilog=QUERY_EPILOG)(query)
 app.command(epilog=DIFF_EPILOG)(diff)
@@ -73,6 +72,8 @@ app.command()(look.cancel)
 app.command(epilog=cluster.LOGS_EPILOG)(cluster.logs)
 app.add_typer(cache.app, name="cache")
 app.add_typer(image.app, name="image")
+app.add_typer(export.app, name="export")
+app.add_typer(tools.app, name="tools")
 
 
 def main() -> NoReturn:

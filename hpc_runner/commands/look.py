@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,13 +16,7 @@ from hpc_runner.commands.options import (
 )
 from hpc_runner.errors import ConfigError
 
-__all__ = ["EXPORT_EPILOG", "cancel", "doctor", "export", "report", "status"]
-
-EXPORT_EPILOG = (
-    "[bold]Examples[/bold]\n\n"
-    "hpc-runner export runs/humaneval --format humaneval --out results.jsonl\n\n"
-    "hpc-runner export runs/humaneval --format parquet --out results.parquet"
-)
+__all__ = ["cancel", "doctor", "report", "status"]
 
 
 def status(
@@ -44,32 +37,6 @@ def report(run: RunArgument, json: JsonOption = False) -> None:
     from hpc_runner import session
 
     session.show_summary(open_run(run), as_json=json)
-
-
-def export(
-    run: RunArgument,
-    format: Annotated[  # noqa: A002 - the name of the option
-        str,
-        typer.Option(
-            help="humaneval: one line per sample with 'passed' and 'result'; jsonl and parquet: "
-            "one row per sample with its vote.",
-            autocompletion=lambda: ["humaneval", "jsonl", "parquet"],
-        ),
-    ],
-    out: Annotated[
-        Path | None,
-        typer.Option(help="The file to write.", show_default="named after the corpus, here"),
-    ] = None,
-) -> None:
-    """Write a run's results for other programs."""
-    from hpc_runner.export.run import EXPORTS, default_name, export_run
-    from hpc_runner.runinfo import read_info
-
-    target = open_run(run)
-    corpus = read_info(target).config.corpus
-    path = out or Path(default_name(corpus[-1], format) if format in EXPORTS else format)
-    rows = export_run(target, format, path)
-    print(f"{rows:,} rows in {path}")
 
 
 def doctor(

@@ -1,0 +1,1 @@
+"""Programs that were accepted, as tools of MCP servers."""
