@@ -107,7 +107,7 @@ def _answer(text: str, printed: str) -> Outcome:
     try:
         answer = json.loads(text.partition("\n")[0])
         if "error" in answer:
-            return Outcome(error=f"{answer['kind']}: {answer['error']}"[:_SHOWN])
+            return Outcome(error=f"{answer['kind']}: {answer['error']}".rstrip(": ")[:_SHOWN])
         content = {"result": answer["value"]}
         if answer.get("changed"):
             content["changed"] = dict(answer["changed"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -295,7 +296,9 @@ def _weighed(
 
 
 def _title(docstring: str, otherwise: str) -> str:
-    for line in docstring.splitlines():
-        if line.strip() and not line.strip().startswith((">>>", ":")):
-            return line.strip()[:100]
-    return otherwise
+    """The first sentence, as far as a title goes."""
+    words = " ".join(docstring.partition(">>>")[0].partition("\n\n")[0].split())
+    sentence = re.split(r"(?<=[.!?])\s|:$", words, maxsplit=1)[0].rstrip(".")
+    if not sentence:
+        return otherwise
+    return sentence if len(sentence) <= 80 else sentence[:79].rpartition(" ")[0] + "…"

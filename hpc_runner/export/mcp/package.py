@@ -122,8 +122,8 @@ def _pyproject(tools: ToolSet, wheel: str | None) -> str:
             f"hpc-runner = {{ path = {json.dumps(wheel)} }}\n"
         )
     return f"""[build-system]
-requires = ["hatchling"]
-build-backend = "hatchling.build"
+requires = ["uv_build>=0.7,<1"]
+build-backend = "uv_build"
 
 [project]
 name = {json.dumps(tools.name)}
@@ -136,8 +136,8 @@ dependencies = ["hpc-runner[mcp]"]
 [project.scripts]
 {tools.name} = "{module}.__main__:main"
 
-[tool.hatch.build.targets.wheel]
-packages = ["src/{module}"]
+[tool.uv.build-backend]
+module-name = "{module}"
 {source}"""
 
 
@@ -208,7 +208,7 @@ def client_lines(tools: ToolSet) -> dict[str, Any]:
 def _readme(tools: ToolSet) -> str:
     lines = json.dumps(client_lines(tools), indent=2)
     parts = [
-        f"# {tools.title}\n\n{tools.description}\n\n"
+        f"# {_line(tools.title)}\n\n{_quoted(tools.description)}\n\n"
         f"An MCP server over stdio with {len(tools.tools)} "
         f"tool{'s' if len(tools.tools) != 1 else ''}, made by hpc_runner from programs that it "
         "validated. Each call runs the program in hpc_runner's sandbox, under the limits that it "

@@ -40,7 +40,7 @@ def verify(
     import anyio
 
     tools = read_tools(package / "tools.json")
-    argv = list(command or [sys.executable, "-m", package.name])
+    argv = list(command or [sys.executable, "-B", "-m", package.name])
     try:
         return anyio.run(_verified, tools, argv, package.parent, only_first)
     except Exception as error:  # whatever a server that doesn't work makes the client raise
