@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hpc_runner.errors import ModelUnavailable
-from hpc_runner.refine.trouble import Kind, Trouble
+from hpc_runner.refine.trouble import Trouble
 
 
 @dataclass(frozen=True)
@@ -24,21 +24,35 @@ class Patience:
     that it may ask for."""
 
 
+@dataclass
+class _Streak:
+    """Failures of one kind without anything better in between."""
+
+    count: int = 0
+    since: float = 0.0
+
+    def lengthen(self, now: float) -> float:
+        """Seconds that it lasts."""
+        self.since = now if self.count == 0 else self.since
+        self.count += 1
+        return now - self.since
+
+
 class Breaker:
     """Counts failures in a row over all questions.  Once broken, it stays so."""
 
     def __init__(self, provider: str, patience: Patience) -> None:
         self._provider = provider
         self._patience = patience
-        self._row = 0
-        self._since = 0.0
+        self._down = _Streak()
+        self._throttled = _Streak()
         self._refused = 0
         self._answered = 0
         self._broken: str | None = None
 
     @property
     def blames_the_provider(self) -> bool:
-        return self._row >= self._patience.in_a_row
+        return self._down.count >= self._patience.in_a_row
 
     @property
     def broken(self) -> bool:
@@ -55,25 +69,32 @@ class Breaker:
             self._broken = why
 
     def answered(self) -> None:
-        self._row = self._refused = 0
+        self._down, self._throttled, self._refused = _Streak(), _Streak(), 0
         self._answered += 1
 
     def failed(self, now: float, trouble: Trouble) -> None:
-        """A request was throttled or failed transiently."""
-        if self._row == 0:
-            self._since = now
-        self._row += 1
-        throttled = trouble.kind is Kind.THROTTLED
-        limit_s = self._patience.throttled_s if throttled else self._patience.down_s
-        if throttled and (trouble.retry_after_s or 0.0) > limit_s:
+        """A request failed transiently."""
+        lasts_s = self._down.lengthen(now)
+        if self.blames_the_provider and lasts_s >= self._patience.down_s:
             self.stop(
-                f"{self._provider} wants {trouble.retry_after_s:.0f} s to pass before the next"
-                f" request: {trouble.why}"
+                f"{self._provider} doesn't answer: {self._down.count} requests in a row failed"
+                f" within {lasts_s:.0f} s, the last with: {trouble.why}"
             )
-        elif self.blames_the_provider and now - self._since >= limit_s:
+
+    def throttled(self, now: float, trouble: Trouble) -> None:
+        """A request was one too many.  So the provider is there."""
+        self._down = _Streak()
+        lasts_s = self._throttled.lengthen(now)
+        wait_s = trouble.retry_after_s or 0.0
+        if wait_s > self._patience.throttled_s:
             self.stop(
-                f"{self._provider} doesn't answer: {self._row} requests in a row failed within"
-                f" {now - self._since:.0f} s, the last with: {trouble.why}"
+                f"{self._provider} wants {wait_s:.0f} s to pass before the next request:"
+                f" {trouble.why}"
+            )
+        elif lasts_s >= self._patience.throttled_s:
+            self.stop(
+                f"{self._provider} has answered nothing for {lasts_s:.0f} s but that it is too"
+                f" much: {trouble.why}"
             )
 
     def refused(self, trouble: Trouble) -> None:

@@ -150,7 +150,8 @@ class ClaudeRefiner:
             return
         if reply.kind is Kind.THROTTLED:
             turn.throttled(reply.retry_after_s)
-        if reply.kind in (Kind.THROTTLED, Kind.TRANSIENT):
+            self._breaker.throttled(self._limiter.now(), reply)
+        elif reply.kind is Kind.TRANSIENT:
             self._breaker.failed(self._limiter.now(), reply)
 
     async def _after(self, trouble: Trouble, route: Route, failures: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from hpc_runner.errors import ConfigError
@@ -147,3 +149,14 @@ def test_the_prices_are_litellms() -> None:
                 assert ours == pytest.approx(theirs), (str(route), names)
                 compared += 1
     assert compared > 15
+
+
+def test_the_documents_table_is_the_succession(checkout: Path) -> None:
+    rows = [
+        [cell.strip().strip("`") for cell in line.strip("|").split("|")]
+        for line in (checkout / "docs" / "models.md").read_text().splitlines()
+        if line.startswith("| ")
+    ]
+    for sonnet in SONNETS.values():
+        names = [Route(provider, sonnet).name for provider in PROVIDERS]
+        assert [sonnet.version, *names, sonnet.successor or ""] in rows

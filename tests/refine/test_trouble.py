@@ -120,15 +120,24 @@ def test_too_many_requests_are_borne_longer() -> None:
     breaker = Breaker("openrouter", PATIENCE)
     throttled = Trouble(Kind.THROTTLED, "Rate limit", 5.0)
     for now in range(0, 100, 5):
-        breaker.failed(now, throttled)
+        breaker.throttled(now, throttled)
     breaker.check()
-    breaker.failed(100, throttled)
+    breaker.throttled(100, throttled)
     with pytest.raises(ModelUnavailable):
         breaker.check()
 
 
+def test_a_long_wait_is_no_provider_that_is_down() -> None:
+    breaker = Breaker("openrouter", PATIENCE)
+    for _ in range(16):
+        breaker.throttled(0, Trouble(Kind.THROTTLED, "Rate limit", 60.0))
+    for _ in range(2):
+        breaker.failed(61, DOWN)
+    breaker.check()
+
+
 def test_a_wait_that_is_longer_than_patience_ends_it_at_once() -> None:
     breaker = Breaker("openrouter", PATIENCE)
-    breaker.failed(0, Trouble(Kind.THROTTLED, "daily limit", 86400.0))
+    breaker.throttled(0, Trouble(Kind.THROTTLED, "daily limit", 86400.0))
     with pytest.raises(ModelUnavailable, match="wants 86400 s to pass"):
         breaker.check()
