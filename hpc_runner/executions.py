@@ -6,6 +6,7 @@ execution is given, agenda.py which ones there are, results/vote.py what they co
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -68,8 +69,10 @@ class Vote:
     """What a disagreement depends on (docs/votes.md), where it is known."""
     executions: tuple[Execution, ...]
     """Those that were judged, by round, then environment."""
-    trouble: tuple[str, ...] = ()
+    trouble: tuple[str, ...]
     """Why executions could not be judged: they are no part of the vote."""
+    rounds: int
+    """Executions of later rounds are not counted."""
 
     @property
     def verdict(self) -> Verdict | None:
@@ -79,6 +82,28 @@ class Vote:
     @property
     def accepted(self) -> bool:
         return self.outcome.accepted
+
+    @property
+    def validation_score(self) -> float:
+        """The mean share of its tests that an execution passed; 0 where there was none."""
+        shares = [_share_passed(execution.row) for execution in self.voting]
+        return round(math.fsum(shares) / len(shares), 9) if shares else 0.0
+
+    @property
+    def confidence_level(self) -> float:
+        """The probability that most executions would end so; 0 where there was none."""
+        n = self.outcome.judged
+        if not n:
+            return 0.0
+        alike = sum(execution.verdict is self.verdict for execution in self.voting)
+        favourable = sum(math.comb(n + 1, j) for j in range(alike + 1))
+        return float(favourable / (1 << (n + 1)))
+
+    @property
+    def voting(self) -> tuple[Execution, ...]:
+        """The executions that are counted: not those that looked for the cause of a
+        disagreement."""
+        return tuple(e for e in self.executions if e.row["round"] < self.rounds)
 
     @property
     def reliability(self) -> Reliability:
@@ -164,18 +189,21 @@ class Prepared:
 class Voting:
     """The executions of one candidate, one after the other as an agenda has them."""
 
-    def __init__(self, prepared: Prepared, outputs: bool) -> None:
-        self._config = prepared.info.config
+    def __init__(self, prepared: Prepared, outputs: bool, once: bool) -> None:
+        self._config = config = prepared.info.config
+        places = 1 if once else len(prepared.at)
+        if once:
+            config = config.model_copy(update={"rounds": 1, "extra_rounds": 0})
         self._prepared = prepared
         self._outputs = outputs
         self._judge: str = self._config.judge
         self.vote: Future[Vote] = Future()
         never = {
             (0, place): Verdict(preparation.not_run[0]["verdict"])
-            for place, preparation in enumerate(prepared.at)
+            for place, preparation in enumerate(prepared.at[:places])
             if 0 in preparation.not_run
         }
-        self._agenda = Agenda(self._config, 1, len(prepared.at), never)
+        self._agenda = Agenda(config, 1, places, never)
         self._lock = threading.RLock()
         self._open = 1  # until all that is sure has begun
         self._done: list[tuple[Work, Execution]] = []
@@ -230,7 +258,13 @@ class Voting:
         if len({execution.verdict for execution in executions}) > 1:
             cause = explain([_observed(execution.row) for execution in executions]).cause
         candidate = self._prepared.candidate
-        return Vote(candidate, found, cause, executions, tuple(self._trouble))
+        return Vote(candidate, found, cause, executions, tuple(self._trouble), self._config.rounds)
+
+
+def _share_passed(row: ResultRow) -> float:
+    if row["verdict"] == Verdict.ACCEPTED.value:
+        return 1.0
+    return row["tests_passed"] / row["tests_total"] if row["tests_total"] else 0.0
 
 
 def _observed(row: ResultRow) -> Observation:

@@ -195,23 +195,30 @@ class WarmPool:
 
     # -- votes
 
-    def submit_vote(self, candidate: Candidate, *, outputs: bool = False) -> Future[Vote]:
-        """Have it executed in all rounds and environments, as far as these can matter.
+    def submit_vote(
+        self, candidate: Candidate, *, outputs: bool = False, once: bool = False
+    ) -> Future[Vote]:
+        """Have it executed in all rounds and environments, as far as these can matter; ``once``:
+        in round 0 of the first environment, and no more.
 
         What the sandbox fails at is no part of the vote: the future has an exception only when
         something else is broken.  Raises what ``open`` raises.
         """
-        return Voting(self._prepared(candidate), outputs).vote
+        return Voting(self._prepared(candidate), outputs, once).vote
 
-    async def vote(self, candidate: Candidate, *, outputs: bool = False) -> Vote:
+    async def vote(
+        self, candidate: Candidate, *, outputs: bool = False, once: bool = False
+    ) -> Vote:
+        """``submit_vote``, awaited."""
         if self._info is None or candidate.dependencies:
-            done = await asyncio.to_thread(self.submit_vote, candidate, outputs=outputs)
+            done = await asyncio.to_thread(self.submit_vote, candidate, outputs=outputs, once=once)
         else:
-            done = self.submit_vote(candidate, outputs=outputs)
+            done = self.submit_vote(candidate, outputs=outputs, once=once)
         return await asyncio.wrap_future(done)
 
-    def vote_sync(self, candidate: Candidate, *, outputs: bool = False) -> Vote:
-        return self.submit_vote(candidate, outputs=outputs).result()
+    def vote_sync(self, candidate: Candidate, *, outputs: bool = False, once: bool = False) -> Vote:
+        """``submit_vote``, waited for."""
+        return self.submit_vote(candidate, outputs=outputs, once=once).result()
 
     def votes(
         self, candidates: Iterable[Candidate], *, ahead: int | None = None, outputs: bool = False

@@ -213,7 +213,18 @@ def test_the_package_itself_loads_nothing() -> None:
     )
     loaded = {name.partition(".")[0] for name in json.loads(python(code))}
     assert loaded - sys.stdlib_module_names == {"hpc_runner"}
-    assert hpc_runner.__all__ == ["__version__"]
+
+
+def test_what_the_package_offers_is_there_and_told(checkout: Path) -> None:
+    told = (checkout / "docs" / "api.md").read_text()
+    for name in hpc_runner.__all__:
+        assert getattr(hpc_runner, name) is not None
+        assert f"`{name}" in told or name == "__version__", f"docs/api.md is silent about {name}"
+    stub = ast.parse((PACKAGE / "__init__.pyi").read_text())
+    (listed,) = [node.value for node in stub.body if isinstance(node, ast.Assign)]
+    assert ast.literal_eval(listed) == hpc_runner.__all__ == sorted(hpc_runner.__all__)
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = hpc_runner.nonsense  # type: ignore[attr-defined]
 
 
 def test_a_worker_loads_only_what_it_needs() -> None:

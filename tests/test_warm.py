@@ -147,7 +147,6 @@ CORPUS = [
     ("right", "def f(x): return x + 1"),
     ("wrong", "def f(x): return x - 1"),
     ("broken", "def f(x: return"),
-    ("hash", "def f(x): return 2 if hash('a') % 3 else 3"),
     ("zone", "import time\ndef f(x): return 2 if time.tzname[0] == 'UTC' else 0"),
     ("exits", "import sys\nsys.exit(0)"),
 ]
@@ -162,7 +161,7 @@ def test_votes_are_those_of_a_run(tmp_path: Path, checkout: Path) -> None:
         for one in made
     ]
     corpus.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    words = ["--runtime", "local", "--require-isolation", "limits", "--rounds", "5"]
+    words = ["--runtime", "local", "--require-isolation", "limits", "--rounds", "3"]
     subprocess.run(
         [sys.executable, "-m", "hpc_runner", "run", corpus, "--out", tmp_path / "r", *words],
         env={**os.environ, "PYTHONPATH": str(checkout)},
@@ -172,7 +171,7 @@ def test_votes_are_those_of_a_run(tmp_path: Path, checkout: Path) -> None:
     expected = {
         row["task_id"]: row for row in pq.read_table(tmp_path / "r/votes.parquet").to_pylist()
     }
-    with WarmPool(**HERE, rounds=5) as pool:
+    with WarmPool(**HERE) as pool:
         for vote in pool.votes(made):
             run = expected[vote.candidate.task_id]
             assert vote.candidate.candidate_id == run["candidate_id"]
@@ -181,6 +180,8 @@ def test_votes_are_those_of_a_run(tmp_path: Path, checkout: Path) -> None:
             ), run["task_id"]  # fmt: skip
             assert vote.outcome.agreement == pytest.approx(run["agreement"])
             assert vote.outcome.judged == run["judged"]
+            assert vote.validation_score == pytest.approx(run["validation_score"])
+            assert vote.confidence_level == pytest.approx(run["confidence_level"])
 
 
 def test_votes_come_in_order_and_no_more_is_taken_than_is_asked_for(pool: WarmPool) -> None:
