@@ -109,6 +109,14 @@ def mcp(
     bundle: Annotated[
         bool, typer.Option("--bundle", help="One server with all tools, not one for each.")
     ] = False,
+    wheels: Annotated[
+        bool,
+        typer.Option(
+            "--wheels",
+            help="Put all packages that servers need beside them, for machines with this Python "
+            "and platform that reach no index.",
+        ),
+    ] = False,
     registry: RegistryOption = None,
     no_register: Annotated[
         bool, typer.Option("--no-register", help="Don't put the tools into the registry.")
@@ -122,6 +130,7 @@ def mcp(
         tasks=tuple(task or ()),
         min_agreement=min_agreement,
         bundle=bundle,
+        wheels=wheels,
         registry=registry,
         register=not no_register,
         quiet=quiet,
@@ -135,6 +144,7 @@ def _servers(
     tasks: tuple[str, ...] = (),
     min_agreement: float = 1.0,
     bundle: bool = False,
+    wheels: bool = False,
     registry: str | None = None,
     register: bool = True,
     quiet: bool = False,
@@ -151,7 +161,7 @@ def _servers(
 
     target = open_run(run)
     path = (out or Path(f"{target.root.name}-mcp")).absolute()
-    options = Options(bundle=bundle, progress=say)
+    options = Options(bundle=bundle, wheels=wheels, progress=say)
     made = export_run_tools(target, path, options, tasks=tasks, min_agreement=min_agreement)
     if register and made.servers:
         directory = registry_directory(registry or os.environ.get("HPC_RUNNER_TOOLS"))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -21,12 +22,23 @@ from mcp import Client, StdioServerParameters
 from mcp.shared.exceptions import MCPError
 from mcp_made import of_calls, sandbox, tool_of
 from mcp_schemas import CLIENT, MANIFEST, SERVER
+from typer.testing import CliRunner
 
+from hpc_runner.cli import app
+from hpc_runner.errors import ConfigError, RunError
 from hpc_runner.export.mcp.calls import Sandbox
-from hpc_runner.export.mcp.exporting import Exported, Options, bundle, export_tools
+from hpc_runner.export.mcp.exporting import (
+    Exported,
+    Options,
+    bundle,
+    export_run_tools,
+    export_tools,
+)
 from hpc_runner.export.mcp.package import files
 from hpc_runner.export.mcp.tools import Example, read_tools
 from hpc_runner.export.mcp.verifying import verify
+from hpc_runner.export.registry import Registry
+from hpc_runner.rundir import RunDir
 
 COMMAND = [sys.executable, "-m", "hpc_runner"]
 
@@ -62,20 +74,19 @@ def asked(argv: list[str], ask: Callable[[Client], Any], **environment: str) -> 
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory, shared_data: Callable[[str], Path]) -> Path:
-    """A run of six HumanEval tasks, and three of them as servers, and all as one."""
+    """A run of six HumanEval tasks, two of them as servers, and all as one."""
     root = tmp_path_factory.mktemp("mcp")
     corpus = shared_data("HumanEval.jsonl.gz")
     words = ("--limit", 6, "--rounds", 1, "--runtime", "local", "--require-isolation", "limits")
     done = command("run", corpus, "--format", "humaneval", *words, "--out", root / "run", "-q")
     assert done.returncode == 0, done.stderr
-    registry = {"HPC_RUNNER_TOOLS": str(root / "registry")}
-    some = ("--task", "HumanEval/[0-2]", "--out", root / "some")
-    done = command("export", "mcp", root / "run", *some, **registry)
+    some = ("--task", "HumanEval/[02]", "--out", root / "some", "--wheels")
+    done = command("export", "mcp", root / "run", *some, HPC_RUNNER_TOOLS=str(root / "registry"))
     assert done.returncode == 0, done.stderr
-    assert "3 servers with 3 tools" in done.stdout
-    done = command("export", "mcp", root / "run", "--bundle", "--out", root / "all", **registry)
-    assert done.returncode == 0, done.stderr
-    assert "1 server with 6 tools" in done.stdout
+    assert "2 servers with 2 tools" in done.stdout
+    made = export_run_tools(RunDir(root / "run"), root / "all", Options(bundle=True))
+    assert [len(server.tools) for _, server in made.servers] == [6]
+    Registry(root / "registry").add(made.tools, "all")
     return root
 
 
@@ -137,9 +148,9 @@ def test_files_for_registries_and_clients_are_valid(exported: Path) -> None:
             found = json.loads(server.with_name(name).read_text())
             jsonschema.Draft202012Validator(schema).validate(found)
         project = tomllib.loads(server.with_name("pyproject.toml").read_text())
-        assert project["project"]["dependencies"] == ["hpc-runner[mcp]"]
-        wheel = server.parent / project["tool"]["uv"]["sources"]["hpc-runner"]["path"]
-        assert wheel.resolve().is_file()
+        assert project["project"]["dependencies"][0] == "hpc-runner[mcp]"
+        for source in project["tool"]["uv"]["sources"].values():
+            assert (server.parent / source["path"]).resolve().is_file()
 
 
 def test_provenance_travels_with_the_server(exported: Path) -> None:
@@ -222,28 +233,43 @@ def test_a_server_that_does_not_start_is_a_problem(
 # Mistakes
 
 
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (["--task", "nothing"], "no accepted candidate"),
-        (["--min-agreement", "0"], "above 0"),
-        (["--out", "."], "not an empty directory"),
-    ],
-)
-def test_mistakes_are_named(exported: Path, tmp_path: Path, words: list[str], said: str) -> None:
-    out = [] if "--out" in words else ["--out", str(tmp_path / "out")]
-    words = [str(exported) if word == "." else word for word in words]
-    done = command("export", "mcp", exported / "run", *words, *out, "--no-register")
-    assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+def test_mistakes_are_named(exported: Path, tmp_path: Path) -> None:
+    run = RunDir(exported / "run")
+    with pytest.raises(ConfigError, match="no accepted candidate with an agreement of 1 is of"):
+        export_run_tools(run, tmp_path / "out", Options(), tasks=["nothing"])
+    with pytest.raises(ConfigError, match="above 0"):
+        export_run_tools(run, tmp_path / "out", Options(), min_agreement=0)
+    with pytest.raises(ConfigError, match="not an empty directory"):
+        export_run_tools(run, exported, Options())
+    with pytest.raises(RunError, match="there is no run"):
+        export_run_tools(RunDir(tmp_path / "no"), tmp_path / "out", Options())
     assert not (tmp_path / "out").exists()
 
 
-def test_export_mcp_has_another_spelling(exported: Path, tmp_path: Path) -> None:
-    words = ("--format", "mcp", "--out", exported)
-    for spelling in (("export", exported / "run"), ("export", "results", exported / "run")):
-        done = command(*spelling, *words)
-        assert done.returncode == 2
-        assert "not an empty directory" in done.stderr
+def test_export_mcp_has_another_spelling(exported: Path) -> None:
+    for words in (
+        ["export", str(exported / "run"), "--format", "mcp"],
+        ["export", "results", str(exported / "run"), "--format", "mcp"],
+        ["export", "mcp", str(exported / "run")],
+    ):
+        done = CliRunner().invoke(app, [*words, "--out", str(exported)])
+        assert isinstance(done.exception, ConfigError)
+        assert "not an empty directory" in str(done.exception)
+
+
+def test_uvx_starts_a_server_without_an_index(exported: Path, tmp_path: Path) -> None:
+    """From an empty cache, with no network: all that it needs lies beside it."""
+    if shutil.which("uvx") is None:
+        assert os.environ.get("CI") != "true", "CI has uv"
+        pytest.skip("uvx is not here")
+    server = exported / "some" / "truncate-number"
+    argv = ["uvx", "--offline", "--python", sys.executable, "--from", str(server), server.name]
+
+    async def ask(client: Client) -> Any:
+        return (await client.call_tool("truncate_number", {"number": 2.5})).structured_content
+
+    cache = {"UV_CACHE_DIR": str(tmp_path / "cache"), "UV_PYTHON_DOWNLOADS": "never"}
+    assert asked(argv, ask, **cache) == {"result": 0.5}
 
 
 def test_a_generated_server_says_what_it_can_not_read(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from hpc_runner.export.mcp.names import server_name, unique
 from hpc_runner.export.mcp.package import module_name, write_server
 from hpc_runner.export.mcp.tools import Provenance, Tool, ToolSet
 from hpc_runner.export.mcp.verifying import Verified, verify
-from hpc_runner.export.mcp.wheel import own_wheel
+from hpc_runner.export.mcp.wheel import own_wheel, wheels_of_dependencies
 from hpc_runner.model import Candidate
 from hpc_runner.results.files import write_json
 from hpc_runner.rundir import RunDir
@@ -56,7 +56,8 @@ class Options:
 
     bundle: bool = False
     """One server with all tools, instead of one for each."""
-    verify: bool = True
+    wheels: bool = False
+    """Beside them lies all that servers need, not only hpc_runner."""
     progress: Callable[[str], None] = lambda text: None
 
 
@@ -90,6 +91,7 @@ def export_run_tools(
     directory that isn't empty, ``RunError``, ``StorageError`` and ``RuntimeFailure``."""
     need_sdk()
     info = read_info(run)
+    _must_be_empty(out)
     corpus = Path(info.config.corpus[0]).name.partition(".")[0]
     candidates = chosen(run, tasks, min_agreement)
     place = Sandbox(base_interpreter(), info.config.require_isolation)
@@ -132,17 +134,24 @@ def make_tools(
 def export_tools(
     tools: Sequence[Tool], out: Path, options: Options, *, title: str, exported: Exported
 ) -> Exported:
-    """Write servers for ``tools`` below ``out`` and verify them."""
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ConfigError(f"{out} is not an empty directory; give another one with --out")
+    """Write servers for ``tools`` below ``out`` and verify them.  Raises ``ConfigError`` for a
+    directory that isn't empty, ``StorageError``."""
+    _must_be_empty(out)
     if tools:
-        wheel = own_wheel(out / "wheels")
+        wheels = {"hpc-runner": own_wheel(out / "wheels")}
+        if options.wheels:
+            wheels |= wheels_of_dependencies(out / "wheels")
         sets = [bundle(tools, title)] if options.bundle else [_single(t) for t in tools]
         for one in sets:
-            write_server(one, out / one.name, wheel)
+            write_server(one, out / one.name, wheels)
         _verify_all(sets, out, options, exported)
     write_json(out / "export.json", _report(exported))
     return exported
+
+
+def _must_be_empty(out: Path) -> None:
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError(f"{out} is not an empty directory; give another one with --out")
 
 
 def _single(tool: Tool) -> ToolSet:
@@ -167,7 +176,7 @@ def bundle(tools: Sequence[Tool], title: str) -> ToolSet:
 def _verify_all(sets: Sequence[ToolSet], out: Path, options: Options, exported: Exported) -> None:
     def one(server: ToolSet) -> Verified:
         package = out / server.name / "src" / module_name(server.name)
-        return verify(package) if options.verify else Verified(0, 0, ())
+        return verify(package)
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for server, found in zip(sets, pool.map(one, sets), strict=True):

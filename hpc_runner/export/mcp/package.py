@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +28,16 @@ def module_name(name: str) -> str:
     return name.replace("-", "_") + "_mcp"
 
 
-def write_server(tools: ToolSet, directory: Path, wheel: Path | None = None) -> None:
+def write_server(tools: ToolSet, directory: Path, wheels: Mapping[str, Path] | None = None) -> None:
     """Write the server into ``directory``, which must not exist or be empty.
 
-    ``wheel``: of hpc_runner, so that nothing but its dependencies comes from an index; it is
-    named by its path relative to ``directory``.  Raises ``ConfigError``, ``StorageError``.
+    ``wheels``: by the names of packages that don't come from an index, hpc-runner's at least;
+    the server names them by their paths relative to its own.  Raises ``ConfigError``,
+    ``StorageError``.
     """
     if directory.exists() and any(directory.iterdir()):
         raise ConfigError(f"{directory} is not empty; give another directory, or remove it")
-    found = None if wheel is None else os.path.relpath(wheel, directory)
+    found = {name: os.path.relpath(path, directory) for name, path in (wheels or {}).items()}
     try:
         for name, text in files(tools, found).items():
             path = directory / name
@@ -46,13 +48,13 @@ def write_server(tools: ToolSet, directory: Path, wheel: Path | None = None) -> 
         raise StorageError(f"{directory}: can't be written: {error}") from error
 
 
-def files(tools: ToolSet, wheel: str | None = None) -> dict[str, str]:
+def files(tools: ToolSet, wheels: Mapping[str, str] | None = None) -> dict[str, str]:
     """Relative path → text."""
     module = module_name(tools.name)
     package = f"src/{module}"
     made = {
         "README.md": _readme(tools),
-        "pyproject.toml": _pyproject(tools, wheel),
+        "pyproject.toml": _pyproject(tools, wheels or {}),
         "server.json": _json(server_json(tools)),
         "manifest.json": _json(manifest(tools)),
         "client.json": _json(client_lines(tools)),
@@ -112,14 +114,17 @@ if __name__ == "__main__":
 '''
 
 
-def _pyproject(tools: ToolSet, wheel: str | None) -> str:
+def _pyproject(tools: ToolSet, wheels: Mapping[str, str]) -> str:
     module = module_name(tools.name)
+    needed = json.dumps(["hpc-runner[mcp]", *sorted(set(wheels) - {"hpc-runner"})])
     source = ""
-    if wheel is not None:
+    if wheels:
         source = (
-            "\n# This version of hpc_runner lies beside the server; without these lines it comes\n"
-            "# from an index.\n[tool.uv.sources]\n"
-            f"hpc-runner = {{ path = {json.dumps(wheel)} }}\n"
+            "\n# What lies beside the server; without these lines it comes from an index.\n"
+            "[tool.uv.sources]\n"
+        )
+        source += "".join(
+            f"{name} = {{ path = {json.dumps(path)} }}\n" for name, path in sorted(wheels.items())
         )
     return f"""[build-system]
 requires = ["uv_build>=0.7,<1"]
@@ -131,7 +136,7 @@ version = {json.dumps(tools.version)}
 description = {json.dumps(_short(tools.description), ensure_ascii=False)}
 readme = "README.md"
 requires-python = ">=3.11"
-dependencies = ["hpc-runner[mcp]"]
+dependencies = {needed}
 
 [project.scripts]
 {tools.name} = "{module}.__main__:main"
@@ -142,7 +147,8 @@ module-name = "{module}"
 
 
 def _short(text: str, most: int = 100) -> str:
-    line = " ".join(text.split())
+    """One line, without the examples of a docstring."""
+    line = " ".join((text.partition(">>>")[0].strip() or text).split())
     return line if len(line) <= most else line[: most - 1].rstrip() + "…"
 
 
@@ -230,7 +236,7 @@ def _described(tool: Tool) -> str:
         "kind": f"{tool.category}; {', '.join(tool.capabilities)}",
         "quality": f"{tool.quality.score:g} of 100",
         "types inferred from examples": ", ".join(inferred),
-        "task": found.task_id,
+        "task": _line(found.task_id),
         "run": found.run_id,
         "candidate": found.candidate_id,
         "agreement": f"{found.agreement:.0%} of {found.judged} executions",
