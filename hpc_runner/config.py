@@ -75,6 +75,41 @@ class CacheConfig(BaseModel):
     max_bytes: int | None = Field(default=2 << 30, ge=0)
 
 
+class RefineConfig(BaseModel):
+    """Whether and how candidates that fail are refined by a model; docs/refinement.md."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    mode: Literal["none", "failing", "unsolved"] = "none"
+    """``failing``: every candidate that isn't accepted; ``unsolved``: only those of tasks that
+    no candidate solves yet."""
+    model: str | None = None
+    """A Claude Sonnet, or ``scripted:FILE``; the default one if not given."""
+    strict_model: bool = False
+    """Stop when the model is retired, instead of taking its successor."""
+    max_iterations: int = Field(default=3, ge=1, le=100)
+    """Refinements of a candidate, one after the other."""
+    violations: bool = False
+    """Refine what the policy refuses, too."""
+    hide_tests: bool = False
+    """The model is told the kind of a failure, but nothing of the tests."""
+    local_repairs: bool = True
+    """Mend what needs no model before one is asked."""
+    patterns: str | None = None
+    """Absolute path of what is learnt from run to run; None: nothing is."""
+    budget_usd: float | None = Field(default=None, ge=0)
+    budget_tokens: int | None = Field(default=None, ge=0)
+    """Of prompts and answers together."""
+    concurrency: int = Field(default=16, ge=1, le=1000)
+    """Questions under way at a time."""
+    requests_per_minute: float | None = Field(default=None, gt=0)
+    tokens_per_minute: float | None = Field(default=None, gt=0)
+    key_file: str | None = None
+    """Absolute path of a file with the provider's key; the environment if not given."""
+    api_base: str | None = None
+    """Address of a gateway that stands in for the provider."""
+
+
 class RunConfig(BaseModel):
     """One run.  It is written to ``run.json`` and never changed afterwards."""
 
@@ -132,6 +167,7 @@ class RunConfig(BaseModel):
     """Absolute path of a directory of wheels: dependencies come from there and no index."""
     infrastructure_retries: int = Field(3, ge=0)
     """How often an execution that ended as ``internal_error`` is tried again."""
+    refine: RefineConfig = RefineConfig()
 
     @classmethod
     def parse(cls, values: dict[str, Any]) -> RunConfig:

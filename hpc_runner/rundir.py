@@ -29,7 +29,10 @@ RUN/
   waves/000/ledger.json        what the coordinator must not forget: failures, excluded nodes
   waves/000/troubles/00000/    of a shard that keeps failing: what its next worker may run,
                                and what was run of it
+  waves/001/refined.parquet    what became of each candidate that was to be refined into it; there
+                               before its candidates
   waves/000/tally.json         verdicts of finished shards, so that status needn't count again
+  answers.jsonl                what models answered, as it came: nothing is paid for twice
   votes.parquet                after the last wave's vote
   summary.json                 what `hpc-runner report` prints
   lock/000001.json             who coordinates the run, or did last
@@ -98,6 +101,10 @@ class RunDir:
         return self.root / "cached_votes.parquet"
 
     @property
+    def answers(self) -> Path:
+        return self.root / "answers.jsonl"
+
+    @property
     def votes(self) -> Path:
         return self.root / "votes.parquet"
 
@@ -131,6 +138,13 @@ class RunDir:
 
     def shard_sizes(self, wave: int) -> Path:
         return self.wave(wave) / "shards.json"
+
+    def refined(self, wave: int) -> Path:
+        return self.wave(wave) / "refined.parquet"
+
+    def refined_files(self) -> list[Path]:
+        """Of every wave that was to be opened, in order."""
+        return sorted((self.root / "waves").glob("[0-9][0-9][0-9]/refined.parquet"))
 
     def dependencies(self, wave: int) -> Path:
         return self.wave(wave) / "dependencies.json"

@@ -49,17 +49,20 @@ GRACE_S = 30.0
 class WaveOpener(Protocol):
     """What makes the waves after the first: refinement."""
 
-    def open(self, run: RunDir, wave: int) -> int:
+    def open(self, run: RunDir, wave: int) -> int | None:
         """Write the candidates of ``wave`` (``wave_writer``), with ``generation`` and
         ``parent``, once the wave before it has been voted on.
 
-        Returns how many there are; 0, and no file: the run has no more waves.
-        Called again for the same wave when it was interrupted.
+        Returns how many there are; 0, and no file: the run has no more waves; None: it was
+        told to stop.  Called again for the same wave when it was interrupted.
         """
 
     def early(self, run: RunDir, wave: int, finished: Set[int]) -> None:
         """More shards of ``wave`` have finished while others run: what is known of them can
         be prepared for.  Must return soon; whatever it does is lost when this process is."""
+
+    def stop(self) -> None:
+        """Let ``open`` return soon.  May be called from a signal handler, any number of times."""
 
 
 class Phase(StrEnum):
@@ -123,7 +126,10 @@ def step(
         for earlier in waves:
             compact(run, earlier)
             _keep_votes(run, info, earlier)
-        if opener is not None and opener.open(run, wave + 1):
+        opened = 0 if opener is None else opener.open(run, wave + 1)
+        if opened is None:
+            return State(Phase.STOPPED, wave, shards, shards)
+        if opened:
             shards = shards_of(run, wave + 1)
             return State(Phase.OPENED, wave + 1, shards, 0)
         write_json(run.summary, summarise(run).model_dump(mode="json"))
@@ -168,7 +174,7 @@ def run_to_end(
     when no worker runs any more.
     """
     memory = Memory(patience or Patience())
-    with CoordinatorLock(run, say=say) as lock, _stop_signals(scheduler) as stop:
+    with CoordinatorLock(run, say=say) as lock, _stop_signals(scheduler, opener) as stop:
         run.cancelled.unlink(missing_ok=True)
         try:
             while True:
@@ -219,12 +225,14 @@ class _Stop:
 
 
 @contextmanager
-def _stop_signals(scheduler: Scheduler) -> Iterator[_Stop]:
+def _stop_signals(scheduler: Scheduler, opener: WaveOpener | None) -> Iterator[_Stop]:
     stop = _Stop()
 
     def ask(_number: int, _frame: FrameType | None) -> None:
         stop.asked += 1
         scheduler.wake()
+        if opener is not None:
+            opener.stop()
 
     if threading.current_thread() is not threading.main_thread():
         yield stop

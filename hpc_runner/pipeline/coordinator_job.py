@@ -232,6 +232,8 @@ class _Stop:
     def __init__(self) -> None:
         self._asked = threading.Event()
         self._scheduler: SlurmScheduler | None = None
+        self.opener: WaveOpener | None = None
+        """Is told, too."""
 
     def __enter__(self) -> Self:
         self._before = {number: signal.signal(number, self._ask) for number in _STOPS}
@@ -247,6 +249,8 @@ class _Stop:
 
     def _ask(self, _number: int, _frame: FrameType | None) -> None:
         self._asked.set()
+        if self.opener is not None:
+            self.opener.stop()
         if self._scheduler is not None:
             self._scheduler.wake()
 

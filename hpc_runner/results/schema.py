@@ -157,3 +157,32 @@ VOTES = _schema(
     ],
 )
 """``votes.parquet``: one row for each candidate."""
+
+REFINED = _schema(
+    "refined",
+    [
+        ("candidate_id", _ID, False),  # what failed
+        ("task_id", pa.string(), False),
+        ("wave", pa.int16(), False),  # that was to be opened
+        ("generation", pa.int16(), False),  # of what failed
+        ("child", _ID, True),  # what was made of it; null: nothing
+        ("known", pa.bool_(), False),  # the child was there before: it is in no shard of this wave
+        ("how", _NAME, False),  # model | local | none
+        ("reason", _NAME, True),  # why there is no child, and never will be: docs/refinement.md
+        ("detail", pa.string(), True),
+        ("type", _NAME, False),  # of the failure: docs/errors.md
+        ("severity", _NAME, False),
+        ("signature", pa.string(), False),
+        ("strategy", _NAME, True),
+        ("repairs", pa.list_(pa.string()), False),  # without a model, by name
+        ("question", pa.string(), True),  # key of the last answer that was taken from the ledger
+        ("sharing", pa.int32(), False),  # candidates that share its answers
+        ("answers", pa.int16(), False),
+        ("model", _NAME, True),
+        ("prompt_tokens", pa.int64(), False),  # of the answers; each counted at one candidate only
+        ("cached_tokens", pa.int64(), False),
+        ("completion_tokens", pa.int64(), False),
+        ("usd", pa.float64(), True),  # null: not known
+    ],
+)
+"""``waves/NNN/refined.parquet``: one row for each candidate that was to be refined."""

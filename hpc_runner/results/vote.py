@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -51,6 +51,7 @@ __all__ = [
     "last_vote",
     "outcome",
     "vote",
+    "votes_of",
 ]
 
 TIE_ORDER = (
@@ -203,6 +204,22 @@ def vote(
             write(table)
 
 
+def votes_of(
+    run: RunDir,
+    wave: int,
+    shards: Sequence[int],
+    threshold: float,
+    rounds: int,
+    memory_limit: str = "512MB",
+) -> pa.Table:
+    """The votes on the candidates of some finished shards, as ``vote`` will take them.
+
+    Raises ``StorageError``.
+    """
+    files = [run.result(wave, shard) for shard in shards]
+    return _vote_on(run, wave, shards, files, threshold, rounds, memory_limit)
+
+
 def last_vote(run: RunDir) -> int:
     """The last wave that ``votes.parquet`` holds votes of, -1 if none.  Raises ``StorageError``."""
     if not run.votes.exists():
@@ -303,7 +320,7 @@ _COLUMNS = ["candidate_id", "task_id", "generation"]
 def _vote_on(
     run: RunDir,
     wave: int,
-    shards: range,
+    shards: Sequence[int],
     files: list[Path],
     threshold: float,
     rounds: int,

@@ -48,3 +48,6 @@ class Refining:
     def early(self, run: RunDir, wave: int, finished: Set[int]) -> None:
         assert all(run.result(wave, shard).exists() for shard in finished)
         self.early_calls.append((wave, len(finished)))
+
+    def stop(self) -> None:
+        """It is never long at it."""
