@@ -74,7 +74,9 @@ def prepare(run: RunDir, config: RunConfig, profile: Profile | None = None) -> R
     Raises ``ConfigError`` when it was planned otherwise, and what ``plan`` raises.
     """
     from hpc_runner.pipeline.plan import corpus_digest, plan
+    from hpc_runner.refine.engine import check_refinement
 
+    check_refinement(config.refine, _say)
     if not run.info.exists():
         info = plan(run, config, progress=_say, profile=profile)
         _say(
@@ -215,6 +217,7 @@ def run_to_end(run: RunDir, workers: int, *, quiet: bool, here: bool = False) ->
     from hpc_runner.pipeline.coordinator import run_to_end as coordinate
     from hpc_runner.pipeline.local_scheduler import LocalScheduler
     from hpc_runner.pipeline.status import Watch
+    from hpc_runner.refine.engine import refinement
     from hpc_runner.report.progress import Progress
     from hpc_runner.report.progress import Snapshot as Shown
 
@@ -231,7 +234,8 @@ def run_to_end(run: RunDir, workers: int, *, quiet: bool, here: bool = False) ->
                     Shown(seen.done, seen.executions, seen.verdicts, seen.in_flight, elapsed_s)
                 )
 
-        state = coordinate(run, scheduler, on_change=show, say=_say)
+        with refinement(run, read_info(run).config.refine, _say) as opener:
+            state = coordinate(run, scheduler, on_change=show, say=_say, opener=opener)
     if state.phase is not Phase.DONE:
         _say(f"Stopped. To go on: hpc-runner resume {run.root}")
         return False

@@ -37,6 +37,8 @@ from hpc_runner.commands.policy_options import (
     Wheelhouse,
     policy_values,
 )
+from hpc_runner.commands.refine_options import Refining, refine_values, refining
+from hpc_runner.commands.signatures import taking
 
 if TYPE_CHECKING:
     from hpc_runner.config import RunConfig
@@ -53,6 +55,8 @@ class Asked:
     values: dict[str, Any]
     cache: tuple[str, str | None, str] = ("off", None, "0")
     """What ``cache_values`` takes."""
+    refine: Refining | None = None
+    """What ``refine_values`` takes."""
 
     def config(self, profile: Profile | None = None) -> RunConfig:
         """With the profile's or this machine's values for what wasn't given; with a profile,
@@ -68,14 +72,19 @@ class Asked:
             ours |= {"workers": profile.array_parallelism, "slots": profile.cpus_per_task}
             ours["runtime"] = profile.runtime or "auto"
         given = {name: value for name, value in self.values.items() if value is not None}
-        config = RunConfig.parse({**ours, **given, "cache": cache_values(*self.cache)})
+        values = {**ours, **given, "cache": cache_values(*self.cache)}
+        if self.refine is not None:
+            values["refine"] = refine_values(self.refine)
+        config = RunConfig.parse(values)
         if profile is not None or "workers" in given:
             return config
         at_once = fitting(config.limits.apply(Limits())).slots
         return config.model_copy(update={"workers": max(1, at_once // config.slots)})
 
 
+@taking(refining)
 def planning(
+    refine: Refining,
     corpus: Annotated[
         Path,
         typer.Argument(
@@ -294,7 +303,7 @@ def planning(
         "dedup": not no_dedup,
         **policy_values(policy, policy_rule, allow_dependency, allow_env, wheelhouse),
     }
-    return Asked(paths, values, (cache, cache_max_age, cache_max_size))
+    return Asked(paths, values, (cache, cache_max_age, cache_max_size), refine)
 
 
 def on_site(profile: Profile, config: RunConfig) -> Profile:

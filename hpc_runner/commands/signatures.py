@@ -11,11 +11,12 @@ __all__ = ["taking"]
 
 Made = TypeVar("Made")
 Own = ParamSpec("Own")
+Result = TypeVar("Result")
 
 
 def taking(
     options: Callable[..., Made],
-) -> Callable[[Callable[Concatenate[Made, Own], None]], Callable[..., None]]:
+) -> Callable[[Callable[Concatenate[Made, Own], Result]], Callable[..., Result]]:
     """Make a command's first parameter the result of ``options``, whose own parameters become
     options of the command, before those that it has itself.
 
@@ -23,13 +24,13 @@ def taking(
         def run(asked: Asked, out: ... = None) -> None: ...
     """
 
-    def decorate(command: Callable[Concatenate[Made, Own], None]) -> Callable[..., None]:
+    def decorate(command: Callable[Concatenate[Made, Own], Result]) -> Callable[..., Result]:
         shared = inspect.signature(options, eval_str=True).parameters
         own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
 
-        def called(**given: Any) -> None:
+        def called(**given: Any) -> Result:
             made = options(**{name: given.pop(name) for name in shared})
-            command(made, **given)  # type: ignore[call-arg]
+            return command(made, **given)  # type: ignore[call-arg]
 
         functools.update_wrapper(called, command)
         both = [*shared.values(), *own]

@@ -15,6 +15,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -38,7 +39,9 @@ from hpc_runner.pipeline.scheduler import AttemptState
 from hpc_runner.pipeline.slurm import Slurm
 from hpc_runner.pipeline.slurm_scheduler import SlurmScheduler
 from hpc_runner.pipeline.waves import Memory
+from hpc_runner.refine.engine import refinement
 from hpc_runner.rundir import RunDir
+from hpc_runner.runinfo import read_info
 
 __all__ = ["begin", "cancel", "coordinate", "main", "resume"]
 
@@ -111,8 +114,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
 
 
+Opener = Callable[[RunDir], AbstractContextManager[WaveOpener | None]]
+"""What opens the waves of a run that is planned, for as long as it is coordinated here."""
+
+
+def refining(run: RunDir) -> AbstractContextManager[WaveOpener | None]:
+    """The run's own refinement, if any was asked for."""
+    return refinement(run, read_info(run).config.refine, _say)
+
+
 def coordinate(
-    run: RunDir, me: int, slurm: Slurm, opener: WaveOpener | None = None, tick_s: float = TICK_S
+    run: RunDir, me: int, slurm: Slurm, opener: Opener = refining, tick_s: float = TICK_S
 ) -> int:
     """Do what job ``me`` has to; returns its exit code.
 
@@ -134,9 +146,9 @@ def coordinate(
             if not run.info.exists():
                 config = RunConfig.parse(record.config or {})
                 plan(run, config, progress=_say, profile=profile)
-            with CoordinatorLock(run, say=_say) as lock:
+            with CoordinatorLock(run, say=_say) as lock, opener(run) as stop.opener:
                 scheduler = SlurmScheduler(run, profile, slurm=slurm)
-                arrays = _see_through(run, scheduler, lock, opener, stop, tick_s)
+                arrays = _see_through(run, scheduler, lock, stop.opener, stop, tick_s)
         except HpcRunnerError as error:
             if not isinstance(error, RunError | SchedulerBusy | StorageError):
                 write_record(run, replace(record, stopped=str(error)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import warnings
 from dataclasses import dataclass
 from enum import StrEnum
@@ -79,12 +80,17 @@ def _code(text: str, language: str, entry_point: str | None) -> str | Unusable:
     if found is not None:
         code = found.get("code")
         return code if isinstance(code, str) else Unusable(Trouble.WRONG_SCHEMA, _keys(found))
+    text = _INNER_FENCE.sub(r"\n\1", text)
     code = extract_code(text, language, entry_point)
     if code == text and (language != "python" or compile_error(text) is not None):
         return Unusable(Trouble.NO_CODE)
     if language == "python" and _only_words(code):
         return Unusable(Trouble.NO_CODE)
     return code
+
+
+_INNER_FENCE = re.compile(r"(?<=[^\n`])(```\w*\n)")
+"""A fence that begins in the middle of a line of prose."""
 
 
 def _object(text: str) -> dict[str, Any] | None:
@@ -104,7 +110,7 @@ def _object(text: str) -> dict[str, Any] | None:
         except ValueError:
             end = place + 1
         else:
-            if isinstance(value, dict) and "code" in value:
+            if isinstance(value, dict) and isinstance(value.get("code"), str):
                 found = value
         place = text.find("{", end)
     return found

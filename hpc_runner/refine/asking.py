@@ -154,7 +154,7 @@ class Asking:
         tasks = [asyncio.create_task(self._settle(key, failure)) for key, failure in found]
         try:
             return await asyncio.gather(*tasks)
-        except HpcRunnerError:
+        except Exception:
             self._cancel_all(besides=me)
             raise
         finally:

@@ -27,7 +27,7 @@ from hpc_runner.results.vote import votes_of
 from hpc_runner.rundir import RunDir
 from hpc_runner.runinfo import read_info
 
-__all__ = ["Engine", "model_spec", "refinement"]
+__all__ = ["Engine", "check_refinement", "model_spec", "refinement"]
 
 
 def model_spec(config: RefineConfig) -> ModelSpec:
@@ -42,6 +42,20 @@ def model_spec(config: RefineConfig) -> ModelSpec:
     )
 
 
+def check_refinement(config: RefineConfig, say: Callable[[str], None]) -> None:
+    """Raises ``ConfigError`` for a model that can't be asked; ``say`` is told of a missing key."""
+    if config.mode != "none":
+        _refiner(config, say)
+
+
+def _refiner(config: RefineConfig, say: Callable[[str], None]) -> Refiner | None:
+    try:
+        return make_refiner(model_spec(config))
+    except KeyMissing as missing:
+        say(f"No model is asked: {missing}. What needs none is repaired all the same")
+        return None
+
+
 @contextmanager
 def refinement(
     run: RunDir, config: RefineConfig, say: Callable[[str], None]
@@ -54,12 +68,7 @@ def refinement(
     if config.mode == "none":
         yield None
         return
-    refiner: Refiner | None = None
-    try:
-        refiner = make_refiner(model_spec(config))
-    except KeyMissing as missing:
-        say(f"No model is asked: {missing}. What needs none is repaired all the same")
-    engine = Engine(run, config, refiner, say)
+    engine = Engine(run, config, _refiner(config, say), say)
     try:
         yield engine
     finally:

@@ -143,20 +143,20 @@ WHERE v.wave = $wave AND NOT v.accepted AND v.verdict IS NOT NULL
       AND NOT ($unsolved AND s.task_id IS NOT NULL)
 """
 _DETAILS = """
-WITH some AS (FROM failing WHERE place >= $first AND place < $end),
+WITH chosen AS (FROM failing WHERE place >= $first AND place < $end),
 seen AS (
     SELECT r.candidate_id, arg_min(
         {'tests': r.tests, 'stdout': r.stdout_tail, 'stderr': r.stderr_tail},
         {'other': r.error_type IS DISTINCT FROM f.error_type, 'round': r.round,
          'environment': r.environment}
     ) AS found
-    FROM results r JOIN some f ON f.candidate_id = r.candidate_id AND f.verdict = r.verdict
+    FROM results r JOIN chosen f ON f.candidate_id = r.candidate_id AND f.verdict = r.verdict
     GROUP BY r.candidate_id
 )
 SELECT f.*, c.row, c.task_id, c.language, c.code, c.tests AS judged_by, c.limits, c.dependencies,
        c.env, c.generation, c.parent, found.tests AS tests, found.stdout AS stdout,
        found.stderr AS stderr
-FROM some f JOIN candidates c USING (candidate_id) LEFT JOIN seen USING (candidate_id)
+FROM chosen f JOIN candidates c USING (candidate_id) LEFT JOIN seen USING (candidate_id)
 ORDER BY f.place
 """
 _HISTORIES = """

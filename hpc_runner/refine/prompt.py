@@ -192,6 +192,8 @@ def _described(tests: Tests, test: FailedTest) -> str:
 
 def _attempts(failure: Failure, hide_tests: bool) -> list[tuple[str, str]]:
     """What earlier attempts changed, and what came of it."""
+    if not failure.history:
+        return []
     ends: list[Earlier | Failure] = [*failure.history[1:], failure]
     results = [_result(one, hide_tests) for one in ends]
     codes = [*(one.code for one in failure.history), failure.candidate.code]

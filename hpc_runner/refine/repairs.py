@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import functools
 import re
 import sys
 import textwrap
@@ -120,27 +121,39 @@ def _prose(code: str) -> str:
     lines = code.split("\n")
     starts = (n for n, line in enumerate(lines) if _CODE_STARTS.match(line))
     first = next(starts, 0)
-    for end in range(len(lines), max(first, len(lines) - _PROSE_LINES), -1):
-        text = "\n".join(lines[first:end]) + "\n"
-        if compiles(text):
-            return text
-    return code
+    end = len(lines)
+    while end > first and _is_prose(lines[end - 1]):
+        end -= 1
+    return "\n".join(lines[first:end]) + "\n"
+
+
+def _is_prose(line: str) -> bool:
+    """An empty line, or words at the margin that are no statement."""
+    return not line.strip() or (not line[0].isspace() and not compiles(line) and " " in line)
 
 
 _CODE_STARTS = re.compile(
     r"^(import |from \w[\w.]* import |def \w|class \w|@\w|async def |if __name__)"
 )
-_PROSE_LINES = 12
 
 
 def _dedent(code: str) -> str:
     """Without the indentation that all lines share."""
-    return textwrap.dedent(code.expandtabs(4)).lstrip("\n")
+    return textwrap.dedent(code).lstrip("\n")
 
 
 def _tabs(code: str) -> str:
-    """Tabs as four spaces."""
-    return re.sub(r"^[ \t]+", lambda found: found.group().expandtabs(4), code, flags=re.MULTILINE)
+    """Spaces for tabs: up to the next multiple of eight, as Python 2 had it, or of four."""
+    for width in (8, 4):
+        spaces = functools.partial(_spaces, width)
+        changed = re.sub(r"^[ \t]+", spaces, code, flags=re.MULTILINE)
+        if compiles(changed):
+            return changed
+    return code
+
+
+def _spaces(width: int, found: re.Match[str]) -> str:
+    return found.group().expandtabs(width)
 
 
 def _first_line(code: str) -> str:
@@ -159,8 +172,8 @@ REPAIRS: dict[str, Callable[[str], str]] = {
     "encoding": _encoding,
     "escapes": _escapes,
     "fences": _fences,
-    "dedent": _dedent,
     "tabs": _tabs,
+    "dedent": _dedent,
     "first_line": _first_line,
     "typography": _typography,
     "entities": _entities,

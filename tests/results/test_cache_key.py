@@ -94,6 +94,7 @@ MATTERS: dict[str, Any] = {
 IS_NOTHING_TO_THE_VOTE: dict[str, Any] = {
     "cache": {"directory": "/cache"},
     "dedup": False,
+    "refine": {"mode": "failing"},
     "corpus": ("/other.jsonl",),
     "format": "native",
     "code_field": "solution",

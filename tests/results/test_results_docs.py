@@ -45,6 +45,7 @@ def type_name(field: pa.Field) -> str:
         ("rejected.parquet", schema.REJECTED),
         ("waves/NNN/candidates.parquet", schema.CANDIDATES),
         ("waves/NNN/results/SSSSS.parquet", schema.RESULTS),
+        ("waves/NNN/refined.parquet", schema.REFINED),
         ("votes.parquet", schema.VOTES),
     ],
 )
