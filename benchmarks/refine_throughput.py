@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("--latency", type=float, default=0.2, help="seconds")
     parser.add_argument("--errors", type=float, default=0.05, help="share of the requests")
     parser.add_argument("--concurrency", type=int, default=32)
-    parser.add_argument("--of", type=float, default=0.7, help="the limit, of what pass 1 reached")
+    parser.add_argument("--of", type=float, default=0.5, help="the limit, of what pass 1 reached")
     options = parser.parse_args()
     cpu_s, wall_s = time.process_time(), time.perf_counter()
     litellm = load_litellm()

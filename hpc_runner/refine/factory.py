@@ -31,6 +31,18 @@ def make_refiner(spec: ModelSpec, *, say: Callable[[str], None] = to_stderr) -> 
         return ScriptedRefiner.load(Path(spec.name.removeprefix(PREFIX)))
     route = parse_model(spec.name)
     key = read_key(route.provider, spec.key_file, os.environ)
-    if importlib.util.find_spec("litellm") is None:
-        raise ConfigError("asking a model needs litellm: pip install 'hpc-runner[llm]'")
+    _check_installed("litellm", "pip install 'hpc-runner[llm]'")
+    if route.provider == "bedrock":
+        _check_installed("boto3", "pip install boto3")
+    if route.provider == "vertex_ai":
+        _check_installed("google.auth", "pip install google-auth")
     return ClaudeRefiner(spec, route, key, say=say)
+
+
+def _check_installed(package: str, how: str) -> None:
+    try:
+        found = importlib.util.find_spec(package)
+    except ModuleNotFoundError:  # of the package around it
+        found = None
+    if found is None:
+        raise ConfigError(f"asking this model needs the package {package}: {how}")

@@ -42,8 +42,9 @@ _MONEY = ("insufficient credits", "credit balance", "insufficient_quota", "billi
 _GONE = (
     "no endpoints found for", "is not a valid model", "model:", "not_found_error",
     "end of its life", "deprecated", "retired", "model not found", "does not exist",
-    "no longer available",
+    "no longer available", "publisher model",
 )  # fmt: skip
+_GONE_400 = ("is not a valid model", "end of its life", "model identifier is invalid")
 _NOT_GONE = ("data policy", "no endpoints found that", "no endpoints found matching", "guardrail")
 _MODERATED = ("moderation", "flagged")
 
@@ -72,7 +73,7 @@ def _is_gone(status: int, low: str) -> bool:
     if any(words in low for words in _NOT_GONE):
         return False
     if status == 400:  # most of them are about the question
-        return "is not a valid model" in low or "end of its life" in low
+        return any(words in low for words in _GONE_400)
     return any(words in low for words in _GONE)
 
 

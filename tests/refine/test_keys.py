@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -98,3 +100,37 @@ def test_without_a_key_no_refiner_is_made(monkeypatch: pytest.MonkeyPatch) -> No
     assert not isinstance(caught.value, KeyMissing)
     monkeypatch.setenv("OPENROUTER_API_KEY", KEY)
     assert make_refiner(ModelSpec()).model == "openrouter/anthropic/claude-sonnet-4"
+
+
+@pytest.mark.parametrize(
+    ("name", "package"),
+    [
+        ("bedrock/us.anthropic.claude-sonnet-4-6", "boto3"),
+        ("vertex_ai/claude-sonnet-4-6", "google.auth"),
+    ],
+)
+def test_a_provider_whose_client_is_not_installed_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ConfigError, match=f"needs the package {package}"):
+        make_refiner(ModelSpec(name=name))
+
+
+def test_litellm_is_loaded_by_a_question_alone(tmp_path: Path) -> None:
+    """It takes seconds: not when a refiner is made, and not when a script answers."""
+    script = tmp_path / "script.jsonl"
+    script.write_text('{"answer": "x"}\n')
+    code = f"""
+import asyncio, os, sys
+import hpc_runner.cli
+from hpc_runner.refine.factory import make_refiner
+from hpc_runner.refine.refiner import ModelSpec, Question
+os.environ["OPENROUTER_API_KEY"] = {KEY!r}
+asyncio.run(make_refiner(ModelSpec()).close())
+question = Question("k", (), (), {{}}, "t", "c", 1, "s", "v")
+print(asyncio.run(make_refiner(ModelSpec(name="scripted:{script}")).ask(question)).text)
+print(sorted({{"litellm", "openai", "httpx", "aiohttp"}} & sys.modules.keys()))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "x\n[]\n"

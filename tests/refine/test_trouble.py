@@ -37,6 +37,8 @@ from hpc_runner.refine.trouble import Kind, Trouble, judge, seconds
         (404, "No endpoints found for anthropic/claude-sonnet-4.", Kind.RETIRED),
         (400, "anthropic/claude-sonnet-4 is not a valid model ID", Kind.RETIRED),
         (400, "This model version has reached the end of its life.", Kind.RETIRED),
+        (400, "The provided model identifier is invalid.", Kind.RETIRED),
+        (404, "Publisher Model `projects/p/claude-sonnet-4` was not found", Kind.RETIRED),
         (404, "No endpoints found matching your data policy", Kind.RUN),
         (404, "No endpoints found that support tool use", Kind.RUN),
         (404, "<html>Not Found</html>", Kind.RUN),
