@@ -19,6 +19,7 @@ from hpc_runner.commands.replay import REPLAY_EPILOG, replay
 from hpc_runner.commands.retry import RETRY_EPILOG, retry
 from hpc_runner.commands.run import RESUME_EPILOG, RUN_EPILOG, resume, run
 from hpc_runner.commands.select import SELECT_EPILOG, select
+from hpc_runner.commands.serve import SERVE_EPILOG, serve
 from hpc_runner.errors import HpcRunnerError
 
 __all__ = ["app", "main"]
@@ -67,6 +68,7 @@ app.command(epilog=REPLAY_EPILOG)(replay)
 app.command(epilog=QUERY_EPILOG)(query)
 app.command(epilog=DIFF_EPILOG)(diff)
 app.command(epilog=SELECT_EPILOG)(select)
+app.command(epilog=SERVE_EPILOG)(serve)
 app.command()(look.doctor)
 app.command()(look.cancel)
 app.command(epilog=cluster.LOGS_EPILOG)(cluster.logs)

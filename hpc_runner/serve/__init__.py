@@ -1,0 +1,1 @@
+"""`hpc-runner serve`: the sandbox behind HTTP; docs/serve.md."""
