@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from hpc_runner.commands.options import RunArgument, open_run
+from hpc_runner.commands.options import RunArgument, open_run, runtimes
 from hpc_runner.errors import ConfigError
 
 __all__ = ["app"]
@@ -109,6 +109,14 @@ def mcp(
     bundle: Annotated[
         bool, typer.Option("--bundle", help="One server with all tools, not one for each.")
     ] = False,
+    runtime: Annotated[
+        str | None,
+        typer.Option(
+            help="Where programs are tried that may become tools.",
+            show_default="as in the run",
+            autocompletion=runtimes,
+        ),
+    ] = None,
     wheels: Annotated[
         bool,
         typer.Option(
@@ -131,6 +139,7 @@ def mcp(
         min_agreement=min_agreement,
         bundle=bundle,
         wheels=wheels,
+        runtime=runtime,
         registry=registry,
         register=not no_register,
         quiet=quiet,
@@ -145,6 +154,7 @@ def _servers(
     min_agreement: float = 1.0,
     bundle: bool = False,
     wheels: bool = False,
+    runtime: str | None = None,
     registry: str | None = None,
     register: bool = True,
     quiet: bool = False,
@@ -162,7 +172,9 @@ def _servers(
     target = open_run(run)
     path = (out or Path(f"{target.root.name}-mcp")).absolute()
     options = Options(bundle=bundle, wheels=wheels, progress=say)
-    made = export_run_tools(target, path, options, tasks=tasks, min_agreement=min_agreement)
+    made = export_run_tools(
+        target, path, options, tasks=tasks, min_agreement=min_agreement, runtime=runtime
+    )
     if register and made.servers:
         directory = registry_directory(registry or os.environ.get("HPC_RUNNER_TOOLS"))
         Registry(directory).add_all([(server.name, server.tools) for _, server in made.servers])

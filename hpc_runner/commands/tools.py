@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hpc_runner.commands.options import JsonOption
+from hpc_runner.commands.options import JsonOption, runtimes
 
 if TYPE_CHECKING:
     from hpc_runner.export.mcp.tools import Tool
@@ -92,6 +92,12 @@ def serve(
     unsandboxed: Annotated[
         bool, typer.Option("--unsandboxed", help="Run the tools' code without isolation.")
     ] = False,
+    runtime: Annotated[
+        str | None,
+        typer.Option(
+            help="What runs the tools' code.", show_default="local", autocompletion=runtimes
+        ),
+    ] = None,
 ) -> None:
     """Serve the tools as one MCP server over stdio, until stdin ends."""
     from hpc_runner.errors import ConfigError
@@ -105,7 +111,7 @@ def serve(
         raise ConfigError(
             f"no tool is registered in {opened.directory}; `hpc-runner export mcp RUN` makes some"
         )
-    serve_tools(bundle(tools, "hpc_runner tools"), unsandboxed=unsandboxed)
+    serve_tools(bundle(tools, "hpc_runner tools"), unsandboxed=unsandboxed, runtime=runtime)
 
 
 @app.command()

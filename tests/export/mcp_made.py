@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from hpc_runner.export.mcp.calls import Sandbox
 from hpc_runner.export.mcp.making import NoTool, make_tool
+from hpc_runner.export.mcp.sandbox import Sandbox
 from hpc_runner.export.mcp.tools import Provenance, Tool
 from hpc_runner.model import Assertions, Calls, Candidate, Case, Limits
 from hpc_runner.sandbox.local import base_interpreter

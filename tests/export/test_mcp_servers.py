@@ -26,7 +26,6 @@ from typer.testing import CliRunner
 
 from hpc_runner.cli import app
 from hpc_runner.errors import ConfigError, RunError
-from hpc_runner.export.mcp.calls import Sandbox
 from hpc_runner.export.mcp.exporting import (
     Exported,
     Options,
@@ -35,6 +34,7 @@ from hpc_runner.export.mcp.exporting import (
     export_tools,
 )
 from hpc_runner.export.mcp.package import files
+from hpc_runner.export.mcp.sandbox import Sandbox
 from hpc_runner.export.mcp.tools import Example, read_tools
 from hpc_runner.export.mcp.verifying import verify
 from hpc_runner.export.registry import Registry

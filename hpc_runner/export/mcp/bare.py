@@ -14,6 +14,7 @@ from pathlib import Path
 
 from hpc_runner.errors import RuntimeFailure
 from hpc_runner.export.mcp.calls import Ran
+from hpc_runner.export.mcp.tools import Tool
 from hpc_runner.model import Limits, Verdict
 
 __all__ = ["Bare"]
@@ -37,7 +38,7 @@ class Bare:
     def __init__(self, python: str) -> None:
         self._python = python
 
-    def run(self, program: str, stdin: str, env: Mapping[str, str], limits: Limits) -> Ran:
+    def run(self, program: str, stdin: str, tool: Tool) -> Ran:
         """Raises ``RuntimeFailure`` when the interpreter can't be started."""
         with tempfile.TemporaryDirectory(prefix="hpc_runner-tool-") as directory:
             work = Path(directory, "work")
@@ -45,7 +46,7 @@ class Bare:
             path = Path(directory, "program.py")
             path.write_text(program, encoding="utf-8")
             Path(directory, "stdin").write_bytes(stdin.encode("utf-8", "surrogatepass"))
-            return self._run(path, work, env, limits)
+            return self._run(path, work, tool.env, tool.limits)
 
     def close(self) -> None:
         """Nothing outlives a call."""

@@ -20,12 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from hpc_runner.errors import ConfigError
-from hpc_runner.export.mcp.calls import Place, Sandbox
+from hpc_runner.export.mcp.calls import Place
 from hpc_runner.export.mcp.chosen import chosen
 from hpc_runner.export.mcp.making import NoTool, make_tool
 from hpc_runner.export.mcp.merging import distinct
 from hpc_runner.export.mcp.names import server_name, unique
 from hpc_runner.export.mcp.package import module_name, write_server
+from hpc_runner.export.mcp.pooled import as_validated
 from hpc_runner.export.mcp.tools import Provenance, Tool, ToolSet
 from hpc_runner.export.mcp.verifying import Verified, verify
 from hpc_runner.export.mcp.wheel import own_wheel, wheels_of_dependencies
@@ -33,7 +34,6 @@ from hpc_runner.model import Candidate
 from hpc_runner.results.files import write_json
 from hpc_runner.rundir import RunDir
 from hpc_runner.runinfo import read_info
-from hpc_runner.sandbox.local import base_interpreter
 
 __all__ = [
     "Exported",
@@ -86,15 +86,19 @@ def export_run_tools(
     *,
     tasks: Sequence[str] = (),
     min_agreement: float = 1.0,
+    runtime: str | None = None,
 ) -> Exported:
-    """Servers for what a run accepted.  Raises ``ConfigError`` without the SDK or for a
-    directory that isn't empty, ``RunError``, ``StorageError`` and ``RuntimeFailure``."""
+    """Servers for what a run accepted, tried in the run's own runtime if none is named.
+
+    Raises ``ConfigError`` without the SDK, for a directory that isn't empty or a runtime that
+    doesn't work here, ``RunError``, ``StorageError`` and ``RuntimeFailure``.
+    """
     need_sdk()
     info = read_info(run)
     _must_be_empty(out)
     corpus = Path(info.config.corpus[0]).name.partition(".")[0]
     candidates = chosen(run, tasks, min_agreement)
-    place = Sandbox(base_interpreter(), info.config.require_isolation)
+    place = as_validated(info, runtime)
     try:
         tools, exported = make_tools(candidates, place, options)
     finally:
@@ -115,12 +119,17 @@ def make_tools(
     """Tools with names of their own, without those that do the same.  Raises ``RuntimeFailure``."""
     exported = Exported()
     made: list[Tool] = []
-    for candidate, provenance in candidates:
-        tool = make_tool(candidate, provenance, place)
-        if isinstance(tool, NoTool):
-            exported.no_tool[provenance.candidate_id] = tool.reason
-        else:
-            made.append(tool)
+
+    def make(one: tuple[Candidate, Provenance]) -> tuple[str, Tool | NoTool]:
+        candidate, provenance = one
+        return provenance.candidate_id, make_tool(candidate, provenance, place)
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for candidate_id, tool in pool.map(make, candidates):
+            if isinstance(tool, NoTool):
+                exported.no_tool[candidate_id] = tool.reason
+            else:
+                made.append(tool)
     options.progress(f"{len(made)} programs can be called")
     kept = distinct(made, place)
     exported.merged = len(made) - len(kept)
@@ -138,9 +147,10 @@ def export_tools(
     directory that isn't empty, ``StorageError``."""
     _must_be_empty(out)
     if tools:
-        wheels = {"hpc-runner": own_wheel(out / "wheels")}
+        serving = not any(tool.dependencies for tool in tools)
+        wheels = {"hpc-runner": own_wheel(out / "wheels", serving=serving)}
         if options.wheels:
-            wheels |= wheels_of_dependencies(out / "wheels")
+            wheels |= wheels_of_dependencies(out / "wheels", serving=serving)
         sets = [bundle(tools, title)] if options.bundle else [_single(t) for t in tools]
         for one in sets:
             write_server(one, out / one.name, wheels)

@@ -51,8 +51,6 @@ def make_tool(candidate: Candidate, provenance: Provenance, place: Place) -> Too
     """
     if candidate.language != "python":
         return NoTool(f"its language is {candidate.language}; only Python programs become tools")
-    if candidate.dependencies:
-        return NoTool(f"it needs packages ({', '.join(candidate.dependencies)})")
     try:
         tree = ast.parse(candidate.code)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -252,6 +250,7 @@ def _draft(
         returns_source="unknown",
         code=candidate.code,
         env=candidate.env,
+        dependencies=candidate.dependencies,
         limits=candidate.limits,
         category="general",
         quality=_UNWEIGHED,

@@ -12,12 +12,14 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpc_runner.config import ISOLATION_LEVELS
-from hpc_runner.errors import HpcRunnerError
-from hpc_runner.export.mcp.calls import Outcome, Place, Sandbox, call, interpreter_for
+from hpc_runner.errors import ConfigError, HpcRunnerError
+from hpc_runner.export.mcp.calls import Outcome, Place, call
+from hpc_runner.export.mcp.sandbox import Sandbox, interpreter_for
 from hpc_runner.export.mcp.tools import Tool, ToolSet, read_tools
 
 if TYPE_CHECKING:
@@ -43,11 +45,17 @@ def main(tools: Path, arguments: Sequence[str] | None = None) -> None:
         choices=ISOLATION_LEVELS,
         help="the least isolation that will do (default: as it was validated with)",
     )
+    parser.add_argument(
+        "--runtime",
+        metavar="NAME",
+        help="local (the default), docker, podman, sarus or auto; needs all of hpc_runner",
+    )
     options = parser.parse_args(arguments)
     try:
         serve_tools(
             read_tools(tools),
             unsandboxed=options.unsandboxed,
+            runtime=options.runtime,
             require_isolation=options.require_isolation,
         )
     except HpcRunnerError as error:
@@ -56,20 +64,42 @@ def main(tools: Path, arguments: Sequence[str] | None = None) -> None:
 
 
 def serve_tools(
-    tools: ToolSet, *, unsandboxed: bool = False, require_isolation: str | None = None
+    tools: ToolSet,
+    *,
+    unsandboxed: bool = False,
+    runtime: str | None = None,
+    require_isolation: str | None = None,
 ) -> None:
-    """Over stdio, until stdin ends.  Raises ``ConfigError`` without the SDK."""
+    """Over stdio, until stdin ends.  Raises ``ConfigError`` for a runtime that doesn't work."""
     import anyio
 
-    place = open_place(list(tools.tools), unsandboxed, require_isolation)
+    place = open_place(list(tools.tools), unsandboxed, runtime, require_isolation)
     try:
         anyio.run(_over_stdio, make_server(tools, place))
     finally:
         place.close()
 
 
-def open_place(tools: list[Tool], unsandboxed: bool, require_isolation: str | None) -> Place:
-    """Where these tools run; says on stderr what isn't as it was when they were validated."""
+def open_place(
+    tools: list[Tool], unsandboxed: bool, runtime: str | None, require_isolation: str | None
+) -> Place:
+    """Where these tools run; says on stderr what isn't as it was when they were validated.
+
+    Raises ``ConfigError``.
+    """
+    strictest = max(
+        (tool.provenance.require_isolation for tool in tools), key=ISOLATION_LEVELS.index
+    )
+    required = require_isolation or strictest
+    packages = any(tool.dependencies for tool in tools)
+    if unsandboxed and (packages or runtime):
+        raise ConfigError("--unsandboxed is neither for a runtime nor for tools with packages")
+    if packages or runtime:
+        if find_spec("pyarrow") is None:
+            raise ConfigError("--runtime and tools with packages need all of hpc_runner")
+        from hpc_runner.export.mcp.pooled import as_wanted
+
+        return as_wanted(tools, runtime or "local", required)
     python, differs = interpreter_for(tools)
     if differs:
         print(f"warning: {differs}", file=sys.stderr)
@@ -78,10 +108,7 @@ def open_place(tools: list[Tool], unsandboxed: bool, require_isolation: str | No
 
         print("warning: --unsandboxed: the tools' code runs without isolation", file=sys.stderr)
         return Bare(python)
-    strictest = max(
-        (tool.provenance.require_isolation for tool in tools), key=ISOLATION_LEVELS.index
-    )
-    return Sandbox(python, require_isolation or strictest)
+    return Sandbox(python, required)
 
 
 async def _over_stdio(server: Server[Any]) -> None:

@@ -85,7 +85,7 @@ class Provenance(_Model):
     parent: str | None = None
     """Hex; the candidate that it was refined from."""
     refined_by: str | None = None
-    """The model that refined it."""
+    """The model that refined it, or ``local`` for a repair without one."""
     judged: int
     """Executions that were judged."""
     agreement: float
@@ -127,6 +127,8 @@ class Tool(_Model):
     returns_source: Literal["declared", "inferred", "unknown"]
     code: str
     env: dict[str, str] = Field(default_factory=dict)
+    dependencies: tuple[str, ...] = ()
+    """Packages, as requirements."""
     limits: Limits
     category: str
     capabilities: tuple[str, ...] = ()

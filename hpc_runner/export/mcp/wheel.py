@@ -1,7 +1,8 @@
 """Wheels that lie beside servers, made from what is installed: no build tool and no network.
 
-That of hpc_runner is whole, but requires only what serving tools needs, and says so in its
-version (``0.1.0+serving``): a server then takes thirty megabytes instead of three hundred.
+That of hpc_runner is whole, but for tools that need no packages it requires only what serving
+needs, and says so in its version (``0.1.0+serving``): a server then takes thirty megabytes
+instead of three hundred.
 """
 
 from __future__ import annotations
@@ -27,23 +28,28 @@ _PURE = "Wheel-Version: 1.0\nGenerator: hpc_runner\nRoot-Is-Purelib: true\nTag: 
 _WHEN = (2026, 1, 1, 0, 0, 0)
 
 
-def own_wheel(directory: Path) -> Path:
+def own_wheel(directory: Path, *, serving: bool = True) -> Path:
     """Write the wheel of this very hpc_runner into ``directory``; the same content gives the
-    same bytes.  Raises ``StorageError``, ``RuntimeFailure`` when hpc_runner isn't installed."""
-    version = f"{hpc_runner.__version__}+serving"
+    same bytes.  Raises ``StorageError``, ``RuntimeFailure`` when hpc_runner isn't installed.
+
+    ``serving``: it requires what serving needs, and no more.
+    """
+    version = hpc_runner.__version__ + ("+serving" if serving else "")
     info = f"hpc_runner-{version}.dist-info"
     content = dict(_package())
-    content[f"{info}/METADATA"] = _metadata(version).encode()
+    content[f"{info}/METADATA"] = _metadata(version, serving).encode()
     content[f"{info}/WHEEL"] = _PURE.encode()
     return _write(directory / f"hpc_runner-{version}-py3-none-any.whl", info, content)
 
 
-def wheels_of_dependencies(directory: Path) -> dict[str, Path]:
+def wheels_of_dependencies(directory: Path, *, serving: bool = True) -> dict[str, Path]:
     """Write wheels of all that a server needs beside hpc_runner, as they are installed here: for
     this Python and this platform.  Name → wheel.  Raises as ``own_wheel``, also for what is
     installed from no wheel."""
     made: dict[str, Path] = {}
     wanted = list(_SERVING)
+    if not serving:
+        wanted += _required(distribution("hpc-runner"))
     while wanted:
         name = wanted.pop()
         if name in made:
@@ -81,15 +87,17 @@ def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _metadata(version: str) -> str:
+def _metadata(version: str, serving: bool) -> str:
     try:
         lines = distribution("hpc-runner").requires or ()
     except PackageNotFoundError as error:
         raise RuntimeFailure("hpc_runner runs from a directory that isn't installed") from error
     first: dict[str, str] = {}
     for line in lines:
-        first.setdefault(_normal(re.split(r"[^\w.-]", line, maxsplit=1)[0]), line)
-    required = [first[name] for name in _SERVING if name in first]
+        name = _normal(re.split(r"[^\w.-]", line, maxsplit=1)[0])
+        if name in _SERVING or (not serving and "extra ==" not in line):
+            first.setdefault(name, line)
+    required = list(first.values())
     return "".join(
         [
             f"Metadata-Version: 2.1\nName: hpc-runner\nVersion: {version}\n",
