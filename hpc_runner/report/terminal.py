@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from hpc_runner.report.refinement import render_refinement
 from hpc_runner.report.words import counted, duration, percent
 from hpc_runner.results.summary import Summary
 
@@ -35,6 +36,8 @@ def render_summary(summary: Summary) -> RenderableType:
     if summary.warnings:
         parts += ["", Text("Given up on the way", "bold")]
         parts += [Text(f"  {line}") for line in summary.warnings]
+    if summary.refinement is not None:
+        parts += ["", *render_refinement(summary.refinement)]
     if summary.rejected_reasons:
         parts += ["", Text("Rows that could not be used", "bold"), _rejected(summary)]
     parts += ["", Text(_time(summary)), Text("Where the results lie", "bold")]

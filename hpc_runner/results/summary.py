@@ -14,6 +14,7 @@ from hpc_runner.results.environments import EnvironmentCounts, count_environment
 from hpc_runner.results.ledger import ledger_warnings
 from hpc_runner.results.lineage import accepted_after_refinement
 from hpc_runner.results.query import connect, dict_rows, result_files, table_view
+from hpc_runner.results.refinements import Refinement, summarise_refinement
 from hpc_runner.results.schema import REJECTED, SAMPLES, VOTES
 from hpc_runner.results.statistics import interval, pass_at
 from hpc_runner.results.vote import TIE_ORDER
@@ -156,6 +157,8 @@ class Summary(_Model):
     accepted_after_refinement: int = 0
     """Samples that aren't accepted as they came, but something that was made of them is.
     They are not among ``accepted``, ``verdicts`` and ``pass_at``."""
+    refinement: Refinement | None = None
+    """What it took; null where nothing was refined."""
 
     started_at: datetime | None
     ended_at: datetime | None
@@ -233,6 +236,7 @@ def summarise(run: RunDir, *, memory_limit: str = "512MB") -> Summary:
             flaky_candidates=_flaky(connection),
             waves=len(waves),
             accepted_after_refinement=accepted_after_refinement(connection, run, waves),
+            refinement=summarise_refinement(connection),
             warnings=ledger_warnings(run, waves),
             paths=_paths(run),
             **_row(connection, _SAMPLES),
