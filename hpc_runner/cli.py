@@ -14,6 +14,7 @@ import typer
 from hpc_runner import __version__
 from hpc_runner.commands import cache, cluster, export, image, look, tools
 from hpc_runner.commands.diff import DIFF_EPILOG, diff
+from hpc_runner.commands.patterns import PATTERNS_EPILOG, patterns
 from hpc_runner.commands.query import QUERY_EPILOG, query
 from hpc_runner.commands.replay import REPLAY_EPILOG, replay
 from hpc_runner.commands.retry import RETRY_EPILOG, retry
@@ -69,6 +70,7 @@ app.command(epilog=QUERY_EPILOG)(query)
 app.command(epilog=DIFF_EPILOG)(diff)
 app.command(epilog=SELECT_EPILOG)(select)
 app.command(epilog=SERVE_EPILOG)(serve)
+app.command(epilog=PATTERNS_EPILOG)(patterns)
 app.command()(look.doctor)
 app.command()(look.cancel)
 app.command(epilog=cluster.LOGS_EPILOG)(cluster.logs)

@@ -19,6 +19,7 @@ settings.load_profile("ci" if os.environ.get("CI") else "project")
 
 # No test finds what another one, or the user, has judged before; those of the cache name it.
 os.environ["HPC_RUNNER_CACHE"] = "off"
+os.environ["HPC_RUNNER_PATTERNS"] = "off"
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -122,7 +123,19 @@ def refine_values(asked: Refining) -> dict[str, Any]:
             f"{_NAMES.get(name, '--' + name.replace('_', '-'))} has no effect without --refine: "
             "give --refine failing or --refine unsolved as well"
         )
-    return {key: value for key, value in asked.items() if key != "learning"}
+    found = {key: value for key, value in asked.items() if key != "learning"}
+    if asked["mode"] != "none" and asked.get("learning", True):
+        found["patterns"] = _patterns(os.environ.get("HPC_RUNNER_PATTERNS"))
+    return found
+
+
+def _patterns(given: str | None) -> str | None:
+    """The directory of what is learnt; "off" for none."""
+    from hpc_runner.refine.patterns import default_directory
+
+    if given == "off":
+        return None
+    return str(Path(given).absolute() if given else default_directory())
 
 
 _NAMES = {

@@ -14,15 +14,18 @@ from pathlib import Path
 
 from hpc_runner.config import RefineConfig
 from hpc_runner.errors import KeyMissing
-from hpc_runner.refine import convergence, strategies
+from hpc_runner.refine import convergence
 from hpc_runner.refine.asking import Asking, Choice, Settled
 from hpc_runner.refine.clusters import clusters
 from hpc_runner.refine.factory import make_refiner
 from hpc_runner.refine.failures import Failure, failures
+from hpc_runner.refine.learning import outcomes
 from hpc_runner.refine.ledger import Answers
 from hpc_runner.refine.opening import Made, Opening
+from hpc_runner.refine.patterns import Learnt, Patterns
 from hpc_runner.refine.refiner import DEFAULT_MODEL, ModelSpec, Refiner
 from hpc_runner.refine.repairs import repair
+from hpc_runner.refine.strategies import usual
 from hpc_runner.results.vote import votes_of
 from hpc_runner.rundir import RunDir
 from hpc_runner.runinfo import read_info
@@ -68,7 +71,7 @@ def refinement(
     if config.mode == "none":
         yield None
         return
-    engine = Engine(run, config, _refiner(config, say), say)
+    engine = Engine(run, config, _refiner(config, say), say, read_info(run).config.seed)
     try:
         yield engine
     finally:
@@ -84,11 +87,16 @@ class Engine:
         config: RefineConfig,
         refiner: Refiner | None,
         say: Callable[[str], None],
+        seed: int = 0,
     ) -> None:
         self._config = config
         self._say = say
         self._counted: set[str] = set()
         """Clusters whose answers' cost stands at one of their candidates."""
+        self._patterns = None if config.patterns is None else Patterns(Path(config.patterns), say)
+        self._learnt: Learnt | None = None
+        """What the patterns say, until something is added to them."""
+        self._seed = seed
         self._early: dict[int, set[int]] = {}
         """Wave → shards that were looked at while others ran."""
         self._asking = Asking(Answers(run.answers), config, refiner, self._choose)
@@ -100,6 +108,7 @@ class Engine:
         """
         info = read_info(run)
         self._counted.clear()
+        self._learn(run, wave - 1, info.run_id)
         try:
             with failures(run, wave - 1, self._config) as found:
                 if not found.count:
@@ -167,7 +176,17 @@ class Engine:
         return found
 
     def _choose(self, failure: Failure) -> Choice:
-        return Choice(strategies.usual(failure))
+        if self._patterns is None:
+            return Choice(usual(failure))
+        if self._learnt is None:
+            self._learnt = self._patterns.learnt(self._seed)
+        return Choice(self._learnt.strategy(failure), self._learnt.shown(failure))
+
+    def _learn(self, run: RunDir, wave: int, run_id: str) -> None:
+        """Keep what the repairs that made ``wave`` came to; doing it again does no harm."""
+        if self._patterns is not None:
+            self._patterns.add(outcomes(run, wave, run_id))
+            self._learnt = None
 
     def _told(self, candidates: int) -> str:
         answers = self._asking.answers

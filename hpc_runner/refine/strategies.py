@@ -10,7 +10,7 @@ from importlib import resources
 
 from hpc_runner.refine.failures import Failure
 
-__all__ = ["Strategy", "error_class", "instruction", "prompt_file", "usual"]
+__all__ = ["Strategy", "instruction", "prompt_file", "usual"]
 
 
 class Strategy(StrEnum):
@@ -61,11 +61,6 @@ def _by_class(verdict: str, error_type: str | None) -> Strategy:
     if verdict in ("runtime_error", "compile_error", "early_exit") and error_type in BY_ERROR:
         return BY_ERROR[error_type]
     return BY_VERDICT.get(verdict, Strategy.COMPREHENSIVE)
-
-
-def error_class(failure: Failure) -> str:
-    """What failures must share for one's repair to say something about the other's."""
-    return f"{failure.verdict} {failure.error_type or '-'}"
 
 
 def prompt_file(name: str) -> str:
