@@ -908,6 +908,81 @@ def _remember(name: str, code: str) -> None:
     linecache.cache[name] = (len(code), None, code.splitlines(True), name)
 
 
+# --------------------------------------------------------------------- other languages
+
+ENDING = "HPC_RUNNER_ENDING"
+"""Variable: a word, a space, and the file that a program writes it to when it has got to the end
+of its tests.  An exit code would be said by ``exit(0)``, too."""
+SEARCHED = 1 << 16
+"""Bytes at each end of an output that are searched for how a program has failed."""
+
+
+def build(payload: Dict[str, Any], report: Report) -> NoReturn:
+    """Writes the sources, runs one compiler after the other, and packs what is to be kept into
+    descriptor 5: a line of JSON, [[path, mode, bytes], ...], then the contents."""
+    for name, text in payload["files"]:
+        if "/" in name:
+            os.makedirs(os.path.dirname(name), exist_ok=True)
+        with open(name, "w", encoding="utf-8", errors="surrogatepass", newline="") as file:
+            file.write(text)
+    for argv in payload["steps"]:
+        pid = os.fork()
+        if not pid:
+            become(argv, payload["variables"], report)
+        status = os.waitpid(pid, 0)[1]
+        if status:
+            by_signal = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+            report.send(built=[by_signal, os.WEXITSTATUS(status)])
+            os._exit(1)
+    import fnmatch
+
+    kept: List[Tuple[str, int, int]] = []
+    for folder, _, names in os.walk("."):
+        for name in sorted(names):
+            path = os.path.join(folder, name)[2:]
+            found = os.lstat(path)
+            if stat.S_ISREG(found.st_mode) and any(
+                fnmatch.fnmatchcase(path, pattern) for pattern in payload["keep"]
+            ):
+                kept.append((path, found.st_mode & 0o755, found.st_size))
+    os.write(5, json.dumps(kept).encode("ascii") + b"\n")
+    for path, _, size in kept:
+        with open(path, "rb") as content:
+            while size > 0:
+                size -= os.sendfile(5, content.fileno(), None, size) or size
+    report.send(built=[0, 0])
+    os._exit(0)
+
+
+def run_native(payload: Dict[str, Any], report: Report) -> NoReturn:
+    """Unpacks what ``build`` has packed into the working directory and becomes the program."""
+    with open(5, "rb") as packed:
+        packed.seek(0)
+        for path, mode, size in json.loads(packed.readline()):
+            if "/" in path:
+                os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "wb") as file:
+                file.write(packed.read(size))
+            os.chmod(path, mode)
+    most = payload["file_bytes"]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    become(payload["argv"], payload["variables"], report)
+
+
+def become(argv: List[str], variables: List[Tuple[str, str]], report: Report) -> NoReturn:
+    """Executes another program.  One that isn't there is no fault of the candidate's."""
+    os.set_inheritable(4, False)
+    for number in (_signal.SIGPIPE, _signal.SIGXFSZ, _signal.SIGINT):
+        _signal.signal(number, _signal.SIG_DFL)
+    try:
+        os.execvpe(argv[0], argv, dict(variables))
+    except OSError as error:
+        if "/" not in argv[0]:
+            report.send(missing="%s: %s" % (argv[0], error.strerror))
+        os.write(2, ("%s: %s\n" % (argv[0], error.strerror)).encode("utf-8", "replace"))
+    os._exit(127)
+
+
 # ------------------------------------------------------------------ candidate process
 
 
@@ -945,6 +1020,10 @@ def candidate_main(payload: Dict[str, Any], report: Report, channel: Optional[Ch
     """What the candidate's process does, once it is locked in.  Never returns to its caller
     with something to do: the caller leaves by ``os._exit``."""
     code = payload["code"]
+    if payload["role"] == "build":
+        build(payload, report)
+    if payload["role"] == "native":
+        run_native(payload, report)
     if payload["role"] == "program":
         run_program(code, report)
     failure = compiles(code)
@@ -1494,13 +1573,13 @@ class Plan:
 
 def resource_limits(plan: Plan, limits: Dict[str, Any]) -> List[Tuple[int, Tuple[int, int]]]:
     """What ``setrlimit`` is to be told for these limits."""
-    memory = int(limits["memory_bytes"])
+    memory, address = int(limits["memory_bytes"]), int(limits.get("address_bytes", ADDRESS_SPACE))
     processes = int(limits["processes"]) + plan.other_processes
     cpu = math.ceil(limits["cpu_s"] or limits["wall_s"] * STRETCH)
     wanted = []
     for name, soft, hard in (
         (resource.RLIMIT_CORE, 0, 0),
-        (resource.RLIMIT_AS, memory + ADDRESS_SPACE, memory + ADDRESS_SPACE),
+        (resource.RLIMIT_AS, memory + address, memory + address),
         (resource.RLIMIT_CPU, cpu + 1, cpu + 2),
         (resource.RLIMIT_FSIZE, limits["file_bytes"], limits["file_bytes"]),
         (resource.RLIMIT_NOFILE, limits["open_files"], limits["open_files"]),
@@ -1866,8 +1945,9 @@ class Zygote:
 
     def _execute(self, request: Dict[str, Any], descriptors: List[int]) -> Dict[str, Any]:
         """One run: the descriptors are code, report, stdin, stdout, stderr and, for the split
-        judge, the tests.  Returns how it ended, when nothing of it is left."""
-        split = len(descriptors) == 6
+        judge, the tests, or what a program in another language is built into and consists of.
+        Returns how it ended, when nothing of it is left."""
+        split = request["split"]
         self._adapt(request)
         self._make_box(request["limits"]["file_bytes"], request["temp"])
         self._limits = resource_limits(self._plan, request["limits"])
@@ -1893,8 +1973,24 @@ class Zygote:
             for end in ends:
                 end.close()
         ended = self._wait(first, second, split)
+        if request["ending"]:
+            ended["ending"] = self._read_ending(request["temp"])
         self._clear_box()
         return ended
+
+    def _read_ending(self, inner: str) -> bytes:
+        """What a program has written when it had got to its end; b"" if it hasn't."""
+        path = "%s/%s/.ending" % (self._plan.box, box_path(inner, "tmp"))
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            return b""
+        try:
+            return os.read(descriptor, 64)
+        except OSError:
+            return b""
+        finally:
+            os.close(descriptor)
 
     def _fork_first(
         self, request: Dict[str, Any], descriptors: List[int], ends: Sequence[socket.socket]
@@ -1957,6 +2053,8 @@ class Zygote:
             os.setsid()
             code, report, stdin, stdout, stderr = descriptors[:5]
             mine = [stdin, stdout, stderr, code, report, *(end.fileno() for end in ends[1:])]
+            if not ends:
+                mine += descriptors[5:]
             ruleset = arrange(mine, self._ruleset)
             os.chdir("%s/%s" % (self._plan.box, box_path(request["temp"], "work")))
             os.umask(0o022)
@@ -2162,6 +2260,8 @@ def enter_candidate(split: bool) -> NoReturn:
         make_fresh(payload)
     if payload["env"] is not None:
         set_environment(payload["env"])
+    if payload["role"] in ("build", "native"):
+        os.set_inheritable(5, False)
     sys.argv = [SOLUTION_FILE]
     sys.path[:0] = payload["path"]
     if "/dev/stdin" in payload["code"]:
@@ -2377,6 +2477,8 @@ def check_request(request: Dict[str, Any]) -> None:
     if not 0 <= want(request.get("beside", 0), int, "beside") <= MOST:
         raise ValueError("beside: found %.60r" % request["beside"])
     check_perturbation(want(request.get("perturbation") or {}, dict, "perturbation"))
+    if request.get("native") is not None:
+        check_native(want(request["native"], dict, "native"))
     tests = want(request.get("tests"), dict, "tests")
     kind = want(tests.get("kind"), str, "tests.kind")
     if kind not in PROGRAM_KINDS and kind not in _TESTS:
@@ -2407,6 +2509,107 @@ def check_request(request: Dict[str, Any]) -> None:
             raise ValueError("tests.checker: found %.60r" % tests["checker"])
 
 
+_VERDICTS = {verdict.value for verdict in Verdict}
+
+
+def check_native(native: Dict[str, Any]) -> None:
+    """Raises ValueError; docs/languages.md says what the fields mean."""
+
+    def words(found: Any, what: str) -> None:
+        if type(found) is not list or any(type(w) is not str or "\0" in w for w in found):
+            raise ValueError("native.%s: found %.60r" % (what, found))
+
+    def lists(found: Any, what: str, length: int) -> None:
+        if type(found) is not list:
+            raise ValueError("native.%s: found %.60r" % (what, found))
+        for item in found:
+            words(item, what)
+            if not item or (length and len(item) != length):
+                raise ValueError("native.%s: found %.60r" % (what, item))
+
+    made = native.get("build")
+    if type(made) is not dict or type(made.get("limits")) is not dict:
+        raise ValueError("native.build: found %.60r" % (made,))
+    lists(made.get("files"), "build.files", 2)
+    lists(made.get("steps"), "build.steps", 0)
+    lists(made.get("failures"), "build.failures", 2)
+    words(made.get("keep"), "build.keep")
+    for name, _ in made["files"]:
+        if not re.match(r"[A-Za-z0-9_]+([./-][A-Za-z0-9_]+)*\Z", name):
+            raise ValueError("native.build.files: found %.60r" % name)
+    for name, value in made["limits"].items():
+        if name not in DEFAULT_LIMITS or type(value) not in (int, float) or not 0 <= value <= MOST:
+            raise ValueError("native.build.limits.%.60s: found %.60r" % (name, value))
+    lists([native.get("run")], "run", 0)
+    lists(native.get("failures"), "failures", 3)
+    if any(verdict not in _VERDICTS for _, verdict, _ in native["failures"]):
+        raise ValueError("native.failures: there is no such verdict")
+    for pattern, *_ in (*made["failures"], *native["failures"]):
+        searcher(pattern)
+    for env in (native.get("env"), made.get("env")):
+        lists(env, "env", 2)
+    if type(native.get("address_bytes")) is not int or not 0 <= native["address_bytes"] <= MOST:
+        raise ValueError("native.address_bytes: found %.60r" % (native.get("address_bytes"),))
+
+
+@functools.lru_cache(maxsize=None)
+def searcher(pattern: str) -> Any:
+    """Raises ValueError."""
+    try:
+        return re.compile(pattern, re.MULTILINE)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError("native: %.60r is no pattern: %s" % (pattern, error)) from None
+
+
+def first_failure(text: str, patterns: Sequence[Sequence[str]]) -> Optional[Tuple[List[str], str]]:
+    """The first of the patterns that is in ``text``, with its type of error, and the message.  Its
+    group "type" says it better than the pattern does, "message" what was said."""
+    text = text if len(text) <= 2 * SEARCHED else text[:SEARCHED] + "\n" + text[-SEARCHED:]
+    for pattern, *rest in patterns:
+        found = searcher(pattern).search(text)
+        if found is not None:
+            groups = found.groupdict()
+            rest[-1] = (groups.get("type") or rest[-1])[:100]
+            return rest, normalise_message(groups.get("message") or found.group())
+    return None
+
+
+class Artefact:
+    """What a build came to: a file in memory, or why there is none."""
+
+    def __init__(self, descriptor: int, failure: Optional[Tuple[str, str]], said: bytes) -> None:
+        self.file = open(descriptor, "rb")
+        self.failure = failure
+        self.said = said
+        """By the compiler, as far as it has failed."""
+        # A round may not change what the next one runs.
+        fcntl.fcntl(descriptor, 1033, 1 | 2 | 4 | 8)  # F_ADD_SEALS: no more seals, sizes, writes
+        self.bytes = os.fstat(descriptor).st_size
+
+
+class Artefacts:
+    """Those built last, by the digest of what they were built from."""
+
+    MOST_BYTES = 128 << 20
+
+    def __init__(self) -> None:
+        self._known: Dict[str, Artefact] = {}
+        self.building: Set[str] = set()
+
+    def get(self, key: str) -> Optional[Artefact]:
+        found = self._known.pop(key, None)
+        if found is not None:
+            self._known[key] = found  # as the latest
+        return found
+
+    def add(self, key: str, made: Artefact) -> None:
+        self._known[key] = made
+        total = sum(item.bytes + len(item.said) for item in self._known.values())
+        while total > self.MOST_BYTES and len(self._known) > 1:
+            oldest = self._known.pop(next(iter(self._known)))
+            total -= oldest.bytes + len(oldest.said)
+
+
 class Execution:
     """A request while it is worked on: its runs, and what is known so far."""
 
@@ -2420,6 +2623,13 @@ class Execution:
         self.limits: Dict[str, Any] = {**DEFAULT_LIMITS, **request.get("limits", {})}
         self.every = bool(request.get("every"))
         self.fresh = bool(request.get("fresh"))
+        self.native: Optional[Dict[str, Any]] = request.get("native")
+        self.key: Optional[str] = None
+        self.artefact: Optional[Artefact] = None
+        self.build_s = 0.0
+        if self.native is not None:
+            source = json.dumps(self.native["build"], sort_keys=True)
+            self.key = sha256(source.encode("ascii")).hexdigest()
         self.outputs: Optional[List[List[str]]] = [] if request.get("outputs") else None
         self.env: Dict[str, str] = request.get("env") or {}
         self.perturbation = self._perturbation(request.get("perturbation") or {})
@@ -2440,6 +2650,8 @@ class Execution:
         if self.kind == "stdio":
             self.cases = [(c.get("stdin", ""), c["stdout"]) for c in self.tests["cases"]]
             self.judge = "output"
+        elif self.native is not None and self.kind not in PROGRAM_KINDS:
+            self.cases, self.judge = [("", None)], "inline"
         elif self.kind in PROGRAM_KINDS:
             self.cases = [("", self.tests.get("stdout"))]
             self.judge = "output" if self.kind == "expected_output" else "exit"
@@ -2458,6 +2670,8 @@ class Execution:
             made["cpus"] = 0
         if "TZ" in self.env:
             made["tz"] = ""
+        if self.native is not None:
+            made["hash"] = made["memory"] = made["threads"] = 0  # of a Python that isn't there
         given = any(name == "LANG" or name.startswith("LC_") for name in self.env)
         made["locale"] = "" if given else usable_locale(made["locale"])
         return made
@@ -2484,7 +2698,20 @@ class Execution:
 
     @property
     def program(self) -> bool:
-        return self.kind in PROGRAM_KINDS
+        """Judged from outside: by how it ends and what it prints."""
+        return self.native is not None or self.kind in PROGRAM_KINDS
+
+    @property
+    def building(self) -> bool:
+        return self.native is not None and self.artefact is None
+
+    @property
+    def limits_now(self) -> Dict[str, Any]:
+        """Of the run that is due: building has its own."""
+        if self.native is None:
+            return self.limits
+        own = self.native["build"]["limits"] if self.building else self.limits
+        return {**DEFAULT_LIMITS, **own, "address_bytes": self.native["address_bytes"]}
 
     def total(self) -> int:
         if self.kind in ("stdio", "assertions", "calls"):
@@ -2509,6 +2736,7 @@ class Execution:
             "wall_s": self.wall_s,
             "cpu_s": self.cpu_s,
             "waited_s": self.waited_s,
+            "build_s": self.build_s,
             "peak_memory_bytes": self.peak,
             "stdout": self.stdout.answer(),
             "stderr": self.stderr.answer(),
@@ -2550,6 +2778,9 @@ class Slot:
         self._sock: Optional[socket.socket] = None
         self._pipes: Dict[str, int] = {}
         self._killed_at: Optional[float] = None
+        self._limits: Dict[str, Any] = DEFAULT_LIMITS
+        self._build = -1
+        """What is being built."""
 
     # -- the zygote
 
@@ -2683,14 +2914,29 @@ class Slot:
 
     def begin(self, execution: Execution) -> None:
         self.execution = execution
-        if self.suits(execution):
+        execution.started_at = time.time()
+        if execution.key is not None:
+            artefacts = self._supervisor.artefacts
+            execution.artefact = artefacts.get(execution.key)
+            if execution.artefact is not None and execution.artefact.failure is not None:
+                self._not_built(execution, execution.artefact)
+                return
+            if execution.building:
+                artefacts.building.add(execution.key)
+        if execution.judge == "inline" and execution.native and execution.wanted_judge == "split":
+            execution.error = (
+                "CannotCross",
+                "a program in another language shares its tests' process",
+            )
+            self._answer(execution, Verdict.POLICY_VIOLATION)
+        elif self.suits(execution):
             self._run()
         else:
             self._restart_for(execution)
 
     def suits(self, execution: Execution) -> bool:
         """Whether hashes and memory of the zygote are those that the execution is to have."""
-        return execution.fresh or self._seeds == execution.seeds
+        return execution.fresh or bool(execution.native) or self._seeds == execution.seeds
 
     def _keep_to_cpus(self, count: int) -> None:
         """The zygote, and with it what it forks, on so many CPUs; 0: all.  It stays where it is,
@@ -2735,6 +2981,10 @@ class Slot:
         # What the candidate alone has, the zygote never learns.
         own = bool(execution.env) or execution.fresh
         code["env"], code["perturbation"] = env if own else None, perturbation
+        self._limits = execution.limits_now
+        if execution.native is not None:
+            own, code["env"] = True, None
+            self._prepare_native(execution, code, env, nonce)
         # Tests and candidate are to agree on what time it is.
         zone = [(name, value) for name, value in env if name == "TZ" and own]
         tests = {"tests": execution.tests, "every": execution.every, "nonce": nonce}
@@ -2742,6 +2992,7 @@ class Slot:
             code["nonce"] = os.urandom(16).hex()
         elif not execution.program:
             code.update(tests)
+        building, self._build = execution.building, -1
         given = [memory_file(marshal.dumps(code))]
         self._pipes = {}
         ends = {}
@@ -2752,6 +3003,11 @@ class Slot:
         given += [ends["report"], stdin_file, ends["stdout"], ends["stderr"]]
         if split:
             given.append(memory_file(marshal.dumps({**tests, "env": zone})))
+        if building:
+            self._build = os.memfd_create("hpc_runner", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+            given.append(os.dup(self._build))
+        elif execution.artefact is not None:
+            given.append(os.dup(execution.artefact.file.fileno()))
         self._nonces = {nonce, code["nonce"]}
         self._judge_nonce = nonce
         self._report = bytearray()
@@ -2760,14 +3016,20 @@ class Slot:
         self._done: Optional[Dict[str, Any]] = None
         self._died: Optional[List[str]] = None
         self._inline: Optional[str] = None
+        self._missing: Optional[str] = None
+        self._built: Optional[List[int]] = None
+        self._ending = nonce.encode("ascii")
         self._reason: Optional[Verdict] = None
         self._killed_at = None
         execution.outcomes = execution.outcomes if execution.program else []
-        execution.stdout.begin(keep=expected is not None or execution.outputs is not None)
-        execution.stderr.begin(keep=execution.outputs is not None)
+        keep = execution.outputs is not None or execution.native is not None
+        execution.stdout.begin(keep=expected is not None or keep)
+        execution.stderr.begin(keep=keep)
         request = {
-            "limits": execution.limits,
-            "fresh": execution.fresh,
+            "limits": self._limits,
+            "fresh": execution.fresh and execution.native is None,
+            "split": split,
+            "ending": execution.native is not None and not building,
             "env": [] if own else env,
             **{n: perturbation[n] for n in ("hash", "temp", "threads", "locale", "clock")},
         }
@@ -2781,10 +3043,30 @@ class Slot:
             for descriptor in given:
                 os.close(descriptor)
         self._next_watch = self._begun + TICK_S
-        self._deadline = self._begun + execution.limits["wall_s"]
+        self._deadline = self._begun + self._limits["wall_s"]
         self._watched = False
         self._waited_s = 0.0
         self._peak = 0
+
+    def _prepare_native(
+        self, execution: Execution, code: Dict[str, Any], env: List[Tuple[str, str]], nonce: str
+    ) -> None:
+        """Says in ``code`` what is to be built or run."""
+        native, box = execution.native, self._plan.box
+        assert native is not None
+        variables = [("PATH", "/usr/bin:/bin"), ("HOME", box + "/tmp"), ("TMPDIR", box + "/tmp")]
+        code.update(file_bytes=self._limits["file_bytes"], code="")
+        if execution.artefact is None:
+            made = native["build"]
+            code.update(role="build", files=made["files"], steps=made["steps"], keep=made["keep"])
+            code["variables"] = [*variables, *made["env"]]
+            return
+        ending = (ENDING, "%s %s/tmp/.ending" % (nonce, box))
+        code.update(role="native", argv=native["run"])
+        code["variables"] = [*variables, *native["env"], *env, ending]
+        if "/dev/stdin" in execution.code:
+            code["code"] = "/dev/stdin"
+        self._limits["file_bytes"] += execution.artefact.bytes + (1 << 20)
 
     def _on_pipe(self, name: str) -> bool:
         """Reads once.  False at the end, or when there is nothing now."""
@@ -2803,9 +3085,9 @@ class Slot:
             return True
         stream = execution.stdout if name == "stdout" else execution.stderr
         stream.feed(data)
-        if stream.run_bytes > execution.limits["output_bytes"]:
+        if stream.run_bytes > self._limits["output_bytes"]:
             if stream.whole is not None:
-                del stream.whole[execution.limits["output_bytes"] :]
+                del stream.whole[self._limits["output_bytes"] :]
             self._kill(Verdict.OUTPUT_LIMIT)
         return True
 
@@ -2850,6 +3132,10 @@ class Slot:
             execution.suspicion = sorted({*execution.suspicion, str(message["suspicion"])[:200]})
         elif type(message.get("inline")) is str and execution.judge == "split":
             self._inline = message["inline"][:MESSAGE_CHARS]
+        elif type(message.get("missing")) is str:
+            self._missing = normalise_message(message["missing"])
+        elif type(message.get("built")) is list:
+            self._built = message["built"]
         elif type(died) is list and list(map(type, died)) == [str, str, str]:
             self._died = died
         elif type(done) is str and done in _OUTCOMES and self._done is None:
@@ -2883,7 +3169,7 @@ class Slot:
             return
         if now >= self._deadline:
             self._look_at_waiting(now)
-            wall_s = execution.limits["wall_s"]
+            wall_s = self._limits["wall_s"]
             allowed = min(wall_s + self._waited_s, STRETCH * wall_s)
             self._deadline = self._begun + allowed
             if now >= self._deadline - 0.001:
@@ -2896,9 +3182,9 @@ class Slot:
             self._look_at_waiting(now)
             memory, cpu_s = usage_of(self._candidates())
             self._peak = max(self._peak, memory)
-            if memory > execution.limits["memory_bytes"]:
+            if memory > self._limits["memory_bytes"]:
                 self._kill(Verdict.MEMORY_LIMIT)
-            elif cpu_s > self._cpu_limit(execution):
+            elif cpu_s > self._cpu_limit():
                 self._kill(Verdict.TIME_LIMIT)
 
     def _watch_pipes(self) -> None:
@@ -2908,9 +3194,8 @@ class Slot:
             callback = functools.partial(self._on_pipe, name)
             self._select.register(descriptor, select.EPOLLIN, callback)
 
-    @staticmethod
-    def _cpu_limit(execution: Execution) -> float:
-        return float(execution.limits["cpu_s"] or execution.limits["wall_s"])
+    def _cpu_limit(self) -> float:
+        return float(self._limits["cpu_s"] or self._limits["wall_s"])
 
     def next_event(self) -> float:
         return min(self._deadline, self._next_watch) if self.execution else math.inf
@@ -2981,6 +3266,7 @@ class Slot:
         self._starting = False
         for name in list(self._pipes):
             self._close_pipe(name)
+        self._drop_build(execution)
         self.restart()
         if execution is not None:
             execution.error = execution.error or ("SandboxError", "the zygote died")
@@ -2988,6 +3274,10 @@ class Slot:
             self._supervisor.answer(self, execution.answer(self._reason or Verdict.INTERNAL_ERROR))
 
     def _finish(self, execution: Execution, ended: Dict[str, Any]) -> None:
+        if execution.building and self._locked:
+            self._peak = max(self._peak, ended["peak_memory_bytes"])
+            self._finish_build(execution, ended)
+            return
         wall_s = time.monotonic() - self._begun
         execution.wall_s += wall_s
         execution.cpu_s += ended["cpu_s"]
@@ -3018,6 +3308,12 @@ class Slot:
         if execution.outputs is not None and len(execution.outputs) <= execution.case:
             execution.outputs.append([s.text() for s in (execution.stdout, execution.stderr)])
         verdict = self._limit_reached(execution, ended)
+        if self._missing is not None and verdict is None:
+            execution.error = "ToolMissing", self._missing
+            self._answer(execution, Verdict.INTERNAL_ERROR)
+            return
+        if execution.native is not None and verdict is None:
+            verdict = self._native_verdict(execution, ended.get("ending", b""))
         if execution.program:
             self._finish_case(execution, verdict or self._program_verdict(execution), wall_s)
             return
@@ -3037,12 +3333,90 @@ class Slot:
             execution.error = ("EarlyExit", "exit code %s" % execution.exit_code)
         self._answer(execution, verdict)
 
+    def _drop_build(self, execution: Optional[Execution]) -> None:
+        """What was being built, if anything was, isn't any more."""
+        if self._build >= 0:
+            os.close(self._build)
+            self._build = -1
+        if execution is not None and execution.key is not None:
+            self._supervisor.artefacts.building.discard(execution.key)
+
+    def _finish_build(self, execution: Execution, ended: Dict[str, Any]) -> None:
+        """Goes on with what was built, or answers with what the compiler had against it."""
+        native = execution.native
+        assert native is not None and execution.key is not None
+        execution.build_s += time.monotonic() - self._begun
+        limit = self._limit_reached(execution, ended)
+        signal_or_code, execution.exit_code, execution.signal = self._built, None, None
+        said = bytes(execution.stderr.whole or b"") + bytes(execution.stdout.whole or b"")
+        failure: Optional[Tuple[str, str]] = None
+        if self._missing is not None and limit is None:
+            execution.error = "ToolMissing", self._missing
+            self._answer(execution, Verdict.INTERNAL_ERROR)
+            return
+        descriptor, self._build = self._build, -1
+        if limit is not None:
+            name = limit.value.title().replace("_", "")
+            failure = (
+                "Compiler" + name,
+                "the compiler reached its %s" % limit.value.replace("_", " "),
+            )
+        elif signal_or_code != [0, 0]:
+            found = first_failure(said.decode("utf-8", "replace"), native["build"]["failures"])
+            if found is not None:
+                failure = found[0][-1], found[1]
+            else:
+                by_signal, code = signal_or_code or [0, 1]
+                ended_by = signal_name(by_signal) if by_signal else "exit code %d" % code
+                failure = "CompileError", "the compiler ended by " + ended_by
+        if failure is not None:
+            os.ftruncate(descriptor, 0)
+        made = Artefact(descriptor, failure, said[:SEARCHED] if failure else b"")
+        if limit is None:  # with more time it may be another matter
+            self._supervisor.artefacts.add(execution.key, made)
+        execution.stdout, execution.stderr = Stream(), Stream()
+        if failure is not None:
+            self._not_built(execution, made)
+            return
+        execution.artefact = made
+        self._supervisor.artefacts.building.discard(execution.key)
+        self._run()
+
+    def _not_built(self, execution: Execution, made: Artefact) -> None:
+        assert made.failure is not None
+        execution.error = made.failure
+        execution.stderr.feed(made.said)
+        execution.outcomes = [["0", Verdict.COMPILE_ERROR.value, 0.0, ": ".join(made.failure)]]
+        self._answer(execution, Verdict.COMPILE_ERROR)
+
+    def _native_verdict(self, execution: Execution, ending: bytes) -> Optional[Verdict]:
+        """What speaks against a program that was not written in Python, if anything does."""
+        assert execution.native is not None
+        execution.error = None
+        tested = execution.kind not in PROGRAM_KINDS
+        if execution.exit_code == 0 and execution.signal is None:
+            if not tested or ending == self._ending:
+                return None
+            execution.error = ("EarlyExit", "exit code 0")
+            return Verdict.EARLY_EXIT
+        text = execution.stderr.text() + ("\n" + execution.stdout.text() if tested else "")
+        found = first_failure(text, execution.native["failures"])
+        if found is not None:
+            (verdict, kind), message = found
+            execution.error = kind, message
+            return Verdict(verdict)
+        if execution.signal is not None:
+            execution.error = ("Signal", signal_name(execution.signal))
+        else:
+            execution.error = ("ExitCode", "exit code %d" % (execution.exit_code or 0))
+        return Verdict.RUNTIME_ERROR
+
     def _limit_reached(self, execution: Execution, ended: Dict[str, Any]) -> Optional[Verdict]:
         if self._reason is not None:
             return self._reason
-        if self._peak > execution.limits["memory_bytes"]:
+        if self._peak > self._limits["memory_bytes"]:
             return Verdict.MEMORY_LIMIT
-        if execution.signal == signal.SIGXCPU or ended["cpu_s"] > self._cpu_limit(execution):
+        if execution.signal == signal.SIGXCPU or ended["cpu_s"] > self._cpu_limit():
             return Verdict.TIME_LIMIT
         return None
 
@@ -3092,6 +3466,7 @@ class Slot:
 
     def _answer(self, execution: Execution, verdict: Verdict) -> None:
         self.execution = None
+        self._drop_build(execution)
         if self._burners:
             self._burn(0)
         self._supervisor.answer(self, execution.answer(verdict))
@@ -3184,8 +3559,8 @@ class Supervisor:
     """Speaks to the worker and feeds the slots.
 
     Requests: ``{"op": "run", "id", "code", "tests", "limits", "env", "judge", "every",
-    "fresh", "path", "perturbation", "beside", "outputs"}``, where tests and limits have the
-    fields of ``hpc_runner.model``, the perturbation has those of ``PERTURBATION`` that aren't
+    "fresh", "path", "perturbation", "beside", "outputs", "native"}``, where tests and limits
+    have the fields of ``hpc_runner.model``, the perturbation has those of ``PERTURBATION`` that aren't
     neutral, and as many slots as ``beside`` share this machine's CPUs.  Answers: first
     ``{"op": "hello", ...}`` with what isolation was got, then one ``{"op": "result", "id",
     "verdict", ...}`` for each request, in the order in which they end, with the perturbation
@@ -3200,7 +3575,8 @@ class Supervisor:
         self._count = slots
         self._slots: List[Slot] = []
         self._idle: List[Slot] = []
-        self._queue: List[Dict[str, Any]] = []
+        self._queue: List[Execution] = []
+        self.artefacts = Artefacts()
         self._input = bytearray()
         self._output = os.dup(1)
         os.dup2(2, 1)
@@ -3257,8 +3633,8 @@ class Supervisor:
             sys.stderr.write("agent.py: requests come through a pipe or a socket\n")
             return
         while self._open:
-            while self._idle and self._queue:
-                self._start(self._queue.pop(0))
+            while self._idle and self._start():
+                pass
             now = time.monotonic()
             until = min(slot.next_event() for slot in self._slots)
             self.select.run_once(-1 if until == math.inf else max(0.0, until - now))
@@ -3266,15 +3642,19 @@ class Supervisor:
             for slot in self._slots:
                 slot.watch(now)
 
-    def _start(self, request: Dict[str, Any]) -> None:
-        try:
-            execution = Execution(request)
-        except (KeyError, TypeError, ValueError) as error:
-            self._refuse(request.get("id"), "not a request: %r" % error)
-            return
+    def _start(self) -> bool:
+        """Begins the first execution that waits for nothing: what another slot is just building
+        isn't built a second time.  False when there is none."""
+        building = self.artefacts.building
+        ready = (i for i, waiting in enumerate(self._queue) if waiting.key not in building)
+        index = next(ready, None)
+        if index is None:
+            return False
+        execution = self._queue.pop(index)
         slot = next((s for s in reversed(self._idle) if s.suits(execution)), self._idle[-1])
         self._idle.remove(slot)
         slot.begin(execution)
+        return True
 
     def _refuse(self, identity: Any, reason: str) -> None:
         self.say({"op": "refused", "id": identity, "reason": reason})
@@ -3295,10 +3675,13 @@ class Supervisor:
             except (ValueError, RecursionError) as error:
                 self._refuse(None, "not JSON: %s" % error)
                 continue
-            if type(request) is dict and request.get("op") == "run":
-                self._queue.append(request)
-            else:
+            if type(request) is not dict or request.get("op") != "run":
                 self._refuse(None, "not a request")
+                continue
+            try:
+                self._queue.append(Execution(request))
+            except (KeyError, TypeError, ValueError) as error:
+                self._refuse(request.get("id"), "not a request: %r" % error)
 
 
 def _works(try_it: Callable[[], Any]) -> Optional[str]:
