@@ -12,9 +12,9 @@ from hpc_runner.corpus.languages import canonical
 from hpc_runner.corpus.rows import Row
 from hpc_runner.corpus.tasks import Program, Task, chosen_field, validated
 from hpc_runner.model import Assertions, Limits, Unittest
+from hpc_runner.sandbox.toolchains import WHOLE_TEST
 
-WHOLE_TEST = "all"
-"""The one case of a test program in another language than Python."""
+_CPP_HEAD = re.compile(r"^#include.*$", re.MULTILINE)
 
 
 def humaneval_task(row: Row) -> Task:
@@ -58,9 +58,12 @@ def humanevalpack_task(row: Row) -> Task:
         tests = Assertions(code=code, cases=(case,), entry_point=entry_point)
         return Task(task_id, tests, prompt=row.text_or("prompt"), entry_point=entry_point)
     source, prompt = row.text("test"), row.text_or("prompt")
-    if language == "cpp" or not prompt:
-        # C++'s prompts lack headers that its declarations have; Go's declarations lack helpers.
+    if not prompt:
         prompt = row.text("declaration")
+    elif language == "cpp":
+        # Prompts lack headers that declarations have; one declaration goes on where it shouldn't.
+        named = _CPP_HEAD.findall(row.text("declaration"))
+        prompt = "".join(f"{line}\n" for line in named) + prompt
     if language == "rust" and "fn main" not in prompt:
         prompt = "fn main(){}\n" + prompt
     if language == "go":

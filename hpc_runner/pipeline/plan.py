@@ -42,7 +42,7 @@ from hpc_runner.rundir import RunDir
 from hpc_runner.runinfo import EnvironmentInfo, RunInfo, temporary_info, write_info
 from hpc_runner.sandbox.dependencies import read_sets
 from hpc_runner.sandbox.environments import named
-from hpc_runner.sandbox.readiness import chosen_runtime, made_ready
+from hpc_runner.sandbox.readiness import chosen_runtime, for_languages, made_ready
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -110,6 +110,11 @@ def plan(
 
         def ready() -> tuple[EnvironmentInfo, ...]:
             nonlocal environments
+            environments, told = for_languages(
+                config, runtime, environments, precheck.languages, progress
+            )
+            for line in told:
+                precheck.warn(line)
             environments = tuple(
                 made_ready(config, runtime, item, progress) for item in environments
             )

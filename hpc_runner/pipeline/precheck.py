@@ -23,6 +23,7 @@ from hpc_runner.sandbox.dependencies import (
 )
 from hpc_runner.sandbox.installer import audit
 from hpc_runner.sandbox.readiness import target
+from hpc_runner.sandbox.toolchains import PYTHON, unsupported
 
 __all__ = ["Precheck"]
 
@@ -47,9 +48,16 @@ class Precheck:
         self._sets: Counter[tuple[str, ...]] = Counter()
         self._resolution: list[str] = []
         self._told: list[str] = []
+        self._unsupported: Counter[str] = Counter()
+        self.languages: Counter[str] = Counter()
+        """Of the corpus: programs by language."""
 
     def see(self, candidate: Candidate) -> None:
-        """Note what a program of the corpus depends on, unless it isn't going to be run."""
+        """Note the language of a program of the corpus, and what it depends on, unless it isn't
+        going to be run."""
+        self.languages[candidate.language] += 1
+        if candidate.language != PYTHON and (reason := unsupported(candidate)):
+            self._unsupported[reason] += 1
         if candidate.dependencies and refused(check(candidate, self._config.policy)) is None:
             self._sets[distinct(candidate.dependencies)] += 1
 
@@ -141,6 +149,10 @@ class Precheck:
             names = [name.encode("ascii", "backslashreplace").decode() for name in self._taken]
             some = ", ".join(sorted(names)[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
             lines.append(f"policy: variables that are asked for and not given: {some}")
+        lines += [
+            f"{_count(number, 'program')} can't be judged: {reason}"
+            for reason, number in self._unsupported.most_common(_NAMED)
+        ]
         return lines + self._resolution + self._told
 
 

@@ -15,6 +15,8 @@ from typing import Any
 from hpc_runner.config import RunConfig
 from hpc_runner.model import Candidate, canonical_json
 from hpc_runner.sandbox.agent import AGENT_VERSION
+from hpc_runner.sandbox.libraries import stamp
+from hpc_runner.sandbox.toolchains import TOOLCHAINS
 
 __all__ = ["FORMAT", "KeyMaker", "content", "dependencies", "normalised"]
 
@@ -78,6 +80,9 @@ def content(candidate: Candidate, given: Mapping[str, str]) -> bytes:
         "limits": candidate.limits.model_dump(mode="json"),
         "env": dict(given),
     }
+    if candidate.language in TOOLCHAINS:
+        # Conservative where an image has its own: what it has is in its digest as well.
+        parts["tools"] = stamp(candidate.language)
     return hashlib.sha256(canonical_json(parts)).digest()
 
 

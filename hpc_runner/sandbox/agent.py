@@ -3560,12 +3560,13 @@ class Supervisor:
 
     Requests: ``{"op": "run", "id", "code", "tests", "limits", "env", "judge", "every",
     "fresh", "path", "perturbation", "beside", "outputs", "native"}``, where tests and limits
-    have the fields of ``hpc_runner.model``, the perturbation has those of ``PERTURBATION`` that aren't
-    neutral, and as many slots as ``beside`` share this machine's CPUs.  Answers: first
-    ``{"op": "hello", ...}`` with what isolation was got, then one ``{"op": "result", "id",
-    "verdict", ...}`` for each request, in the order in which they end, with the perturbation
-    that was in force and, when ``outputs`` is true, what each run wrote: ``[[stdout, stderr],
-    ...]``.
+    have the fields of ``hpc_runner.model``, the perturbation has those of ``PERTURBATION`` that
+    aren't neutral, as many slots as ``beside`` share this machine's CPUs, and ``native`` says
+    how a program in another language than Python is built and run (docs/languages.md).
+    Answers: first ``{"op": "hello", ...}`` with what isolation was got, then one ``{"op":
+    "result", "id", "verdict", ...}`` for each request, in the order in which they end, with
+    the perturbation that was in force and, when ``outputs`` is true, what each run wrote:
+    ``[[stdout, stderr], ...]``.
     A request that can't be understood is answered with ``internal_error``.
     """
 

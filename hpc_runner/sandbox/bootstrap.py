@@ -78,6 +78,7 @@ def build(
     name: str,
     suite: str,
     packages: Sequence[str],
+    hooks: Sequence[str],
     config: dict[str, Any],
     architecture: str,
     archive: Path,
@@ -85,7 +86,8 @@ def build(
 ) -> None:
     """Write the archive of an image ``hpc-runner-NAME``, by rename.
 
-    ``config`` is Docker's: Env, Cmd, WorkingDir, Labels.  Takes about half a
+    ``hooks`` are commands for the shell, with the root file system as ``$1``, when the packages
+    are there.  ``config`` is Docker's: Env, Cmd, WorkingDir, Labels.  Takes about half a
     minute and twice the image's size on disk.  The caller sees to it that no other
     build of that name runs.  Raises ``ImageError`` with what
     ``mmdebstrap`` said, and OSError when the cache can't be written.
@@ -97,7 +99,7 @@ def build(
     with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=archive.parent) as scratch:
         rootfs = Path(scratch) / "rootfs.tar"
         with rootfs.open("wb") as file:
-            command = _command(suite, packages, os.environ.get(MIRROR))
+            command = _command(suite, packages, hooks, os.environ.get(MIRROR))
             _run_mmdebstrap(name, command, file, progress)
         layer = Path(scratch) / "layer.tar"
         write_layer(layer, rootfs)
@@ -111,9 +113,12 @@ def build(
     )
 
 
-def _command(suite: str, packages: Sequence[str], mirror: str | None) -> list[str]:
+def _command(
+    suite: str, packages: Sequence[str], hooks: Sequence[str], mirror: str | None
+) -> list[str]:
     options = [f"--dpkgopt=path-exclude=/usr/share/{part}/*" for part in _NOT_INSTALLED]
-    options += [f"--{when}-hook={script}" for when, script in _HOOKS]
+    made = [*_HOOKS[:-1], *(("customize", script) for script in hooks), _HOOKS[-1]]
+    options += [f"--{when}-hook={script}" for when, script in made]
     include = ",".join(["usr-is-merged", *packages])
     return [
         "mmdebstrap", "--variant=essential", "--format=tar", "--components=main",
@@ -126,12 +131,13 @@ def dockerfile(
     name: str,
     suite: str,
     packages: Sequence[str],
+    hooks: Sequence[str],
     environment: Mapping[str, str],
     entry: Sequence[str],
 ) -> str:
     """What ``containers/NAME/Dockerfile`` says: the same root file system, bit by bit, made by
     the same command in a container of an image from a registry."""
-    parts = [shlex.quote(part) for part in _command(suite, packages, None)]
+    parts = [shlex.quote(part) for part in _command(suite, packages, hooks, None)]
     command = " \\\n        ".join(parts)
     assigned = " ".join(f"{key}={value}" for key, value in sorted(environment.items()))
     return f"""\

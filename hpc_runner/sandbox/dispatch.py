@@ -30,6 +30,7 @@ from hpc_runner.sandbox.client import Agent, Hello
 from hpc_runner.sandbox.dependencies import distinct
 from hpc_runner.sandbox.shardwork import SILENCE_S, longest_s
 from hpc_runner.sandbox.starter import StartAgent
+from hpc_runner.sandbox.toolchains import needed
 
 __all__ = ["Answered", "Dispatcher"]
 
@@ -253,7 +254,7 @@ class Dispatcher:
         """The lane's agent runs, has room for it, and has a slot."""
         if self._full(lane):
             return False
-        room = _larger(lane.room, job.candidate.limits)
+        room = _larger(lane.room, needed(job.candidate))
         imports = distinct(job.candidate.dependencies)
         if lane.agent is not None and (room != lane.room or imports not in lane.imports):
             if lane.in_flight:

@@ -16,7 +16,7 @@ import platform
 import re
 import tarfile
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,9 @@ from typing import Any
 from hpc_runner.errors import ConfigError, ImageError
 from hpc_runner.model import canonical_json
 from hpc_runner.sandbox import bootstrap
+from hpc_runner.sandbox.libraries import hook
 from hpc_runner.sandbox.spec import Availability, Image
+from hpc_runner.sandbox.toolchains import PYTHON, TOOLCHAINS
 
 RECIPE_LABEL = "org.hpc-runner.recipe"
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -40,6 +42,9 @@ class Recipe:
     packages: tuple[str, ...]
     entry: tuple[str, ...]
     env: dict[str, str]
+    languages: tuple[str, ...] = ()
+    """Beside Python, those that its programs can be written in; their libraries are compiled
+    when it is built."""
 
     @property
     def digest(self) -> str:
@@ -52,7 +57,14 @@ class Recipe:
             "builder": bootstrap.VERSION,
             "architecture": architecture(),
         }
+        if self.languages:
+            content["hooks"] = self.hooks
         return hashlib.sha256(canonical_json(content)).hexdigest()
+
+    @property
+    def hooks(self) -> tuple[str, ...]:
+        """What is done in its root file system when the packages are there."""
+        return tuple(script for name in self.languages if (script := hook(name)) is not None)
 
     @property
     def archive(self) -> Path:
@@ -102,20 +114,46 @@ def read_recipe(name: str, directory: Path | None = None) -> Recipe:
         values = tomllib.loads(file.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
         raise ConfigError(f"{file}: not a TOML file: {error}") from error
-    kinds = {"suite": str, "packages": list, "entry": list, "env": dict}
+    kinds = {"suite": str, "packages": list, "entry": list, "env": dict, "languages": list}
     for key, kind in kinds.items():
+        if key == "languages" and key not in values:
+            continue
         if not isinstance(values.get(key), kind):
             found = repr(values.get(key, "nothing"))
             raise ConfigError(f"{file}: {key!r} must be a {kind.__name__}, found {found}")
     for key in values.keys() - kinds.keys():
         raise ConfigError(f"{file}: {key!r} is not known; there are {', '.join(kinds)}")
+    languages = values.get("languages", [])
     words = [values["suite"], *values["packages"], *values["entry"], *values["env"].values()]
+    words += languages
     for word in words:
         if not isinstance(word, str):
             raise ConfigError(f"{file}: {word!r} must be a string")
+    for language in languages:
+        if language not in TOOLCHAINS:
+            raise ConfigError(f"{file}: no toolchain for {language!r}; see docs/languages.md")
     return Recipe(
-        name, values["suite"], tuple(values["packages"]), tuple(values["entry"]), values["env"]
+        name,
+        values["suite"],
+        tuple(values["packages"]),
+        tuple(values["entry"]),
+        values["env"],
+        tuple(languages),
     )
+
+
+def image_for(languages: Collection[str]) -> str:
+    """The recipe with all of these languages and as few others as can be.  Raises
+    ``ConfigError`` when none has them."""
+    wanted = set(languages) - {PYTHON}
+    able = [
+        (len(recipe.languages), name)
+        for name in recipes()
+        if wanted <= set((recipe := read_recipe(name)).languages)
+    ]
+    if not able:
+        raise ConfigError(f"no image has {', '.join(sorted(wanted))}; see docs/languages.md")
+    return min(able)[1]
 
 
 def find(name: str) -> Image | None:
@@ -258,6 +296,7 @@ def dockerfile(recipe: Recipe) -> str:
         name=recipe.name,
         suite=recipe.suite,
         packages=recipe.packages,
+        hooks=recipe.hooks,
         environment=recipe.env,
         entry=recipe.entry,
     )
@@ -268,6 +307,7 @@ def _build(recipe: Recipe, progress: Callable[[str], None]) -> None:
         name=recipe.name,
         suite=recipe.suite,
         packages=recipe.packages,
+        hooks=recipe.hooks,
         config={
             "Env": [f"{key}={value}" for key, value in sorted(recipe.env.items())],
             "Cmd": list(recipe.entry),

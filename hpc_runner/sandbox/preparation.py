@@ -22,8 +22,10 @@ from hpc_runner.results.portion import Portion
 from hpc_runner.sandbox.agent import AGENT_VERSION
 from hpc_runner.sandbox.client import Hello
 from hpc_runner.sandbox.dependencies import Sets, distinct
+from hpc_runner.sandbox.libraries import directory, has_libraries
 from hpc_runner.sandbox.perturbation import Perturbation
 from hpc_runner.sandbox.spec import Image, seen_at
+from hpc_runner.sandbox.toolchains import PYTHON, native, unsupported
 
 __all__ = ["Preparation", "given_up", "mounts", "no_agent", "unrun"]
 
@@ -61,6 +63,8 @@ class Preparation:
                 self.signs[index] = signs(found.findings)
             if found is not None and found.refused is not None:
                 self.not_run[index] = _refused(found.refused)
+            elif reason := unsupported(candidate):
+                self.not_run[index] = unrun(Verdict.INTERNAL_ERROR, "exit", "LanguageError", reason)
             elif reason := self._missing(candidate):
                 self.not_run[index] = unrun(
                     Verdict.INTERNAL_ERROR, "dependencies", "DependencyError", reason
@@ -86,6 +90,7 @@ class Preparation:
             "fresh": config.fresh_interpreter,
             "perturbation": dict(perturbed),
             "beside": beside,
+            **self._native(candidate),
         }
 
     def request(self, candidate: Candidate) -> dict[str, Any]:
@@ -96,7 +101,19 @@ class Preparation:
             made["path"] = [seen_at(Path(known.directory), self._image)]
         return made
 
+    def _native(self, candidate: Candidate) -> dict[str, Any]:
+        """Of another language's program: how it is built and run."""
+        if candidate.language == PYTHON:
+            return {}
+        return native(candidate, directory(candidate.language, image=self._image is not None))
+
     def _missing(self, candidate: Candidate) -> str | None:
+        language = candidate.language
+        if self._image is None and has_libraries(language):
+            place = Path(directory(language, image=False))
+            if not place.is_dir():
+                host = socket.gethostname()
+                return f"the libraries of {language} are not in {place} on {host}"
         known = self._sets.get(distinct(candidate.dependencies))
         if known is None:
             return None

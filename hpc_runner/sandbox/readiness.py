@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 
 from hpc_runner.config import RunConfig
 from hpc_runner.errors import ConfigError
 from hpc_runner.runinfo import EnvironmentInfo, ImageInfo
 from hpc_runner.sandbox.environments import has_interpreter
+from hpc_runner.sandbox.images import image_for, read_recipe
 from hpc_runner.sandbox.installer import Target
+from hpc_runner.sandbox.libraries import prepare
 from hpc_runner.sandbox.local import base_interpreter
 from hpc_runner.sandbox.runtimes import Runtime, choose
 from hpc_runner.sandbox.selfcheck import check_agent
+from hpc_runner.sandbox.toolchains import PYTHON, TOOLCHAINS
 
-__all__ = ["chosen_runtime", "made_ready", "target"]
+__all__ = ["chosen_runtime", "for_languages", "made_ready", "target"]
 
 
 def chosen_runtime(config: RunConfig) -> tuple[Runtime, str]:
@@ -29,6 +32,36 @@ def chosen_runtime(config: RunConfig) -> tuple[Runtime, str]:
             "give --runtime docker as well"
         )
     return runtime, reason
+
+
+def for_languages(
+    config: RunConfig,
+    runtime: Runtime,
+    environments: Sequence[EnvironmentInfo],
+    languages: Collection[str],
+    progress: Callable[[str], None],
+) -> tuple[tuple[EnvironmentInfo, ...], list[str]]:
+    """The environments, changed to an image that has these languages where none was asked for,
+    and what can't be had of their libraries.
+
+    Raises ``ConfigError`` for an environment that lacks one of them.
+    """
+    wanted = {language for language in languages if language in TOOLCHAINS}
+    if not wanted:
+        return tuple(environments), []
+    if not runtime.needs_image:
+        return tuple(environments), prepare(wanted, progress)
+    if not config.environments:
+        name = image_for({*languages} & {PYTHON, *TOOLCHAINS})
+        return (EnvironmentInfo(name=name),), []
+    for environment in environments:
+        lacking = wanted - set(read_recipe(environment.name).languages)
+        if lacking:
+            raise ConfigError(
+                f"--environments: image {environment.name} has no {', '.join(sorted(lacking))};"
+                f" {image_for(wanted)} has"
+            )
+    return tuple(environments), []
 
 
 def made_ready(

@@ -11,6 +11,7 @@ from hpc_runner.results.candidates import Row
 from hpc_runner.sandbox.agenda import Work
 from hpc_runner.sandbox.agent import STRETCH
 from hpc_runner.sandbox.client import Agent
+from hpc_runner.sandbox.toolchains import TOOLCHAINS
 
 __all__ = ["Lane"]
 
@@ -37,6 +38,11 @@ class Lane:
 
 def longest_s(candidate: Candidate) -> float:
     """Seconds that an execution can take: each run to the end of its stretched limit, and the
-    tests a second time when they turn out to need the candidate's own process."""
+    tests a second time when they turn out to need the candidate's own process; and its building."""
     runs = len(candidate.tests.cases) if isinstance(candidate.tests, Stdio) else 2
-    return runs * STRETCH * candidate.limits.wall_s
+    building = TOOLCHAINS[candidate.language].limits["wall_s"] if _is_built(candidate) else 0.0
+    return STRETCH * (runs * candidate.limits.wall_s + building)
+
+
+def _is_built(candidate: Candidate) -> bool:
+    return candidate.language in TOOLCHAINS

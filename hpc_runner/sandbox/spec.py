@@ -66,9 +66,14 @@ class AgentSpec:
     mounts: tuple[Path, ...] = ()
     """Directories of the host, with different names, that candidates may read."""
 
+    views: tuple[str, ...] = ()
+    """Paths of the image, or of the host where there is none, that candidates may read, as
+    far as they are there."""
+
     def agent_arguments(self) -> list[str]:
         """What the agent itself is told."""
-        views = [part for path in self.mounts for part in ("--view", seen_at(path, self.image))]
+        paths = (*(seen_at(path, self.image) for path in self.mounts), *self.views)
+        views = [part for path in paths for part in ("--view", path)]
         return ["--slots", str(self.slots), "--require", self.require_isolation, *views]
 
 

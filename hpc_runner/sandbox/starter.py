@@ -16,9 +16,11 @@ from hpc_runner.runinfo import EnvironmentInfo, RunInfo
 from hpc_runner.sandbox.client import Agent
 from hpc_runner.sandbox.dependencies import Sets
 from hpc_runner.sandbox.environments import pinned_image
+from hpc_runner.sandbox.libraries import views
 from hpc_runner.sandbox.preparation import mounts
 from hpc_runner.sandbox.runtimes import RUNTIMES
 from hpc_runner.sandbox.spec import AgentSpec
+from hpc_runner.sandbox.toolchains import needed
 
 __all__ = ["StartAgent", "agent_starter", "die_with", "slot_bytes"]
 
@@ -43,7 +45,7 @@ def agent_starter(info: RunInfo, sets: Mapping[str, Sets]) -> StartAgent:
     loaded: set[bytes] = set()
 
     def start(environment: EnvironmentInfo, slots: int, candidates: Sequence[Candidate]) -> Agent:
-        limits = [candidate.limits for candidate in candidates]
+        limits = [needed(candidate) for candidate in candidates]
         memory = max(slot_bytes(limit) for limit in limits)
         processes = max(limit.processes for limit in limits) + HEADROOM_PROCESSES
         spec = AgentSpec(
@@ -55,6 +57,7 @@ def agent_starter(info: RunInfo, sets: Mapping[str, Sets]) -> StartAgent:
             python=environment.interpreter,
             image=pinned_image(environment),
             mounts=mounts(candidates, sets.get(environment.name, {})),
+            views=views(image=environment.image is not None),
         )
         if spec.image is not None and spec.image.digest not in loaded:
             runtime.load(spec.image, lambda text: print(text, file=sys.stderr))

@@ -13,10 +13,12 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from hpc_runner.model import Assertions, Candidate, Limits, Tests
 from hpc_runner.sandbox import sources
+from hpc_runner.sandbox.agent import Artefacts
 from hpc_runner.sandbox.sources import Sources
 
-__all__ = ["BUILD_LIMITS", "PYTHON", "TOOLCHAINS", "Toolchain", "native"]
+__all__ = ["BUILD_LIMITS", "PYTHON", "TOOLCHAINS", "Toolchain", "native", "needed", "unsupported"]
 
 PYTHON = "python"
 """The one language that isn't here: the agent itself runs it."""
@@ -134,15 +136,53 @@ TOOLCHAINS: dict[str, Toolchain] = {
 }  # fmt: skip
 
 
-def native(
-    language: str, code: str, tests: str | None, memory_bytes: int, libraries: str
-) -> dict[str, Any]:
-    """What the agent is told of a program: how to build it, how to run it, what its failures are.
+def unsupported(candidate: Candidate) -> str | None:
+    """Why a candidate can't be judged, if it can't."""
+    language, kind = candidate.language, candidate.tests.kind
+    if language == PYTHON:
+        return None
+    if language not in TOOLCHAINS:
+        known = ", ".join((PYTHON, *TOOLCHAINS))
+        return f"no toolchain for {language}; there are {known}"
+    if kind in ("calls", "unittest"):
+        return f"tests of kind {kind} are for Python; {language} has assertions, stdio and others"
+    return None
 
-    ``tests``: those that are written in its language.  ``libraries``: where those of the
-    language are, in the eyes of the program.  KeyError for a language that isn't here.
+
+def needed(candidate: Candidate) -> Limits:
+    """What an agent must have room for: its compiler takes more than most programs."""
+    limits = candidate.limits
+    if candidate.language not in TOOLCHAINS:
+        return limits
+    compiler = TOOLCHAINS[candidate.language].limits
+    wider = {
+        name: max(getattr(limits, name), int(compiler[name]))
+        for name in ("memory_bytes", "file_bytes", "processes")
+    }
+    wider["memory_bytes"] += Artefacts.MOST_BYTES
+    return limits.model_copy(update=wider)
+
+
+def _tests(tests: Tests) -> str | None:
+    """Those that are written in the candidate's language, as one text."""
+    if not isinstance(tests, Assertions):
+        return None
+    cases = [case for case in tests.cases if case != WHOLE_TEST]
+    return "\n".join([tests.code, *cases])
+
+
+WHOLE_TEST = "all"
+"""The one case of tests that are a program of their own."""
+
+
+def native(candidate: Candidate, libraries: str) -> dict[str, Any]:
+    """What of a request to the agent says how a program is built and run, and how its failures
+    look.
+
+    ``libraries``: where those of the language are, in the eyes of the program.  KeyError for
+    a language that isn't here.
     """
-    row = TOOLCHAINS[language]
+    row, code, tests = TOOLCHAINS[candidate.language], candidate.code, _tests(candidate.tests)
     files, main = row.write(code, tests)
     tested = tests is not None
     steps = row.tested_steps if tested and row.tested_steps is not None else row.steps
@@ -152,9 +192,11 @@ def native(
         "sources": list(files),
         "libs": _linked(code),
         "solution": [next(iter(files))],
-        "entry": [main] if main in files and main != "solution.mjs" else ["-r", "./ending.js", main],
+        "entry": [main]
+        if main in files and main != "solution.mjs"
+        else ["-r", "./ending.js", main],
         "lib": libraries,
-        "heap_mb": str(max(16, memory_bytes // MB)),
+        "heap_mb": str(max(16, candidate.limits.memory_bytes // MB)),
     }
 
     def said(command: tuple[str, ...]) -> list[str]:
@@ -165,7 +207,7 @@ def native(
         return made
 
     env = [[name, value.format_map(words)] for name, value in row.env]
-    return {
+    made = {
         "build": {
             "files": [[name, text] for name, text in files.items()],
             "steps": [said(step) for step in steps],
@@ -179,6 +221,9 @@ def native(
         "failures": [list(item) for item in row.failures],
         "address_bytes": row.address_bytes,
     }
+    if not tested:
+        return {"native": made}
+    return {"native": made, "tests": {"kind": "assertions", "code": "", "cases": [WHOLE_TEST]}}
 
 
 _LINKED = (("<openssl/", "-lcrypto"), ("<math.h>", "-lm"), ("pthread.h>", "-pthread"))
