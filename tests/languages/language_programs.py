@@ -26,7 +26,10 @@ class Programs:
 
 PROGRAMS = {
     "javascript": Programs(
-        echo="const n = Number(require('fs').readFileSync('/dev/stdin', 'utf8'));\nconsole.log(2 * n);\n",
+        echo=(
+            "const n = Number(require('fs').readFileSync('/dev/stdin', 'utf8'));\n"
+            "console.log(2 * n);\n"
+        ),
         not_compiling="const f = (x => {\n",
         failing="null.x;\n",
         failure="TypeError",
@@ -38,7 +41,10 @@ PROGRAMS = {
         tests="console.assert(twice(3) === 6, 'three');\nconsole.assert(twice(0) === 0);\n",
     ),
     "cpp": Programs(
-        echo="#include <iostream>\nint main() { long n; std::cin >> n; std::cout << 2 * n << '\\n'; }\n",
+        echo=(
+            "#include <iostream>\n"
+            "int main() { long n; std::cin >> n; std::cout << 2 * n << '\\n'; }\n"
+        ),
         not_compiling="int main() { return x; }\n",
         failing='#include <stdexcept>\nint main() { throw std::runtime_error("so it is"); }\n',
         failure="std::runtime_error",
