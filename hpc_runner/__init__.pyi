@@ -1,4 +1,6 @@
 from hpc_runner.api.environment import ExecutionEnvironment, ResultCache, ValidationFramework
+from hpc_runner.api.generator import MCPServerGenerator
+from hpc_runner.api.refinement import IterativeRefinementEngine
 from hpc_runner.api.types import (
     ExecutionContext,
     ExecutionResult,
@@ -17,6 +19,8 @@ __all__ = [
     "ExecutionContext",
     "ExecutionEnvironment",
     "ExecutionResult",
+    "IterativeRefinementEngine",
+    "MCPServerGenerator",
     "RefinementStrategy",
     "ResultCache",
     "ValidationFramework",

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from hpc_runner.api.environment import (
@@ -23,7 +24,15 @@ from hpc_runner.api.environment import (
     ValidationFramework,
     analysed,
 )
-from hpc_runner.api.types import ExecutionContext, ToolConfig, ToolResult
+from hpc_runner.api.generator import MCPServerGenerator
+from hpc_runner.api.refinement import IterativeRefinementEngine
+from hpc_runner.api.types import (
+    ExecutionContext,
+    McpOutcome,
+    RefinementOutcome,
+    ToolConfig,
+    ToolResult,
+)
 from hpc_runner.corpus.answers import compiles
 from hpc_runner.results import cache_key
 from hpc_runner.sandbox.dependencies import distinct
@@ -31,6 +40,9 @@ from hpc_runner.sandbox.dependencies import distinct
 __all__ = ["CodeRunningTool", "create_code_running_tool"]
 
 T = TypeVar("T")
+
+PASSING = ("no_key", "model_busy", "model_unavailable")
+"""Reasons of refinement that may be mended a minute later: such results are not remembered."""
 
 
 def create_code_running_tool(
@@ -52,6 +64,8 @@ class CodeRunningTool:
         self.config = config or ToolConfig()
         self.environment = ExecutionEnvironment(self.config)
         self.framework = ValidationFramework(self.environment)
+        self.refinement = IterativeRefinementEngine(self.config, self.framework)
+        self.generator = MCPServerGenerator(self.config)
         self.cache = ResultCache(self.config.cache_ttl, self.config.cache_size)
 
     async def validate_and_execute_code(
@@ -60,7 +74,9 @@ class CodeRunningTool:
         language: str = "python",
         expected_output: str | None = None,
         timeout: float | None = None,
+        enable_refinement: bool = False,
         enable_cross_validation: bool = True,
+        generate_mcp: bool = False,
         *,
         tests: Any = None,
         dependencies: Sequence[str] = (),
@@ -69,12 +85,14 @@ class CodeRunningTool:
         validation_criteria: Mapping[str, Any] | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> ToolResult:
-        """Execute a program and judge it.
+        """Execute a program and judge it, and, if asked to, refine it and make a tool of it.
 
         ``expected_output``: what it prints; without it, and without ``tests`` (as in a corpus),
         it succeeds when it ends by itself without an error.  ``timeout``: seconds.
         ``enable_cross_validation``: all rounds in all environments, and a vote; without it one
-        execution.  The others are ``ExecutionContext``'s.
+        execution.  ``enable_refinement``: when it isn't accepted a model is asked, which costs
+        money; without its key only what needs none is mended.  ``generate_mcp``: what is accepted
+        becomes an MCP server.  The others are ``ExecutionContext``'s.
 
         Raises ``ConfigError`` for what can't be used, ``RuntimeFailure`` and ``DependencyError``
         when the sandbox or a dependency fails: these are never a verdict.
@@ -95,14 +113,24 @@ class CodeRunningTool:
             validation_criteria=criteria,
             metadata=dict(metadata or {}),
         )
-        return await self.run(context, enable_cross_validation=enable_cross_validation)
+        return await self.run(
+            context,
+            enable_refinement=enable_refinement,
+            enable_cross_validation=enable_cross_validation,
+            generate_mcp=generate_mcp,
+        )
 
     async def run(
-        self, context: ExecutionContext, *, enable_cross_validation: bool = True
+        self,
+        context: ExecutionContext,
+        *,
+        enable_refinement: bool = False,
+        enable_cross_validation: bool = True,
+        generate_mcp: bool = False,
     ) -> ToolResult:
         """``validate_and_execute_code`` of a context."""
         candidate = replace(context, code=_dedented(context)).candidate()
-        wanted = (enable_cross_validation,)
+        wanted = (enable_refinement, enable_cross_validation, generate_mcp)
         key = (
             cache_key.content(candidate, candidate.env),
             distinct(candidate.dependencies),
@@ -112,15 +140,35 @@ class CodeRunningTool:
         if known is not None:
             return replace(known, execution_id=context.execution_id, cached=True)
         vote = await self.framework.judge(candidate, cross_validation=enable_cross_validation)
-        first = analysed(vote)
+        first = last = analysed(vote)
+        refinement = RefinementOutcome()
+        if enable_refinement and vote.accepted:
+            refinement.reason = "accepted as it came"
+        elif enable_refinement:
+            refinement, refined = await self.refinement.refine(
+                vote, cross_validation=enable_cross_validation
+            )
+            if refined.accepted:
+                vote, last = refined, analysed(refined)
+        mcp = McpOutcome()
+        if generate_mcp:
+            mcp = await asyncio.to_thread(
+                self.generator.generate,
+                vote,
+                Path(self.config.mcp_directory).absolute() / context.execution_id,
+                refined_by=refinement.model,
+            )
         result = ToolResult(
             execution_id=context.execution_id,
-            overall_success=first.success,
-            code=candidate.code,
+            overall_success=last.success,
+            code=vote.candidate.code,
             initial_validation=first,
-            final_validation=first,
+            final_validation=last,
+            refinement=refinement,
+            mcp=mcp,
         )
-        self.cache.put(key, result)
+        if not refinement.reason.startswith(PASSING):
+            self.cache.put(key, result)
         return result
 
     def validate_and_execute_code_sync(self, code: str, **options: Any) -> ToolResult:
@@ -133,6 +181,7 @@ class CodeRunningTool:
 
     def close(self) -> None:
         """End the agents; what is still under way fails with ``RuntimeFailure``.  Idempotent."""
+        self.refinement.close()
         self.environment.close()
 
     def __enter__(self) -> Self:

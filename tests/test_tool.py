@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import ast
 import asyncio
-import inspect
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from documented import Blocks, read_blocks, run_block
 
 import hpc_runner
 from hpc_runner import CodeRunningTool, ExecutionContext, ResultCache, create_code_running_tool
@@ -194,28 +193,11 @@ def test_sizes_as_docker_writes_them() -> None:
 
 
 @pytest.fixture(scope="module")
-def blocks(checkout: Path) -> Callable[[str], str]:
-    path = checkout.parent / "shared" / "spec" / "code_running_tool.md"
-    if not path.exists():
-        pytest.skip(f"{path} is not here")
-    found = [part.partition("```")[0] for part in path.read_text().split("```python\n")[1:]]
-
-    def find(words: str) -> str:
-        return next(block for block in found if words in block)
-
-    return find
+def blocks(checkout: Path) -> Blocks:
+    return read_blocks(checkout)
 
 
-def run_block(code: str, **names: Any) -> dict[str, Any]:
-    """The names that a block of the document, with ``await`` outside of functions, leaves."""
-    compiled = compile(code, "document", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-    made = eval(compiled, names)  # noqa: S307 - our own document
-    if inspect.iscoroutine(made):
-        asyncio.run(made)
-    return names
-
-
-def test_data_structures_are_the_documents(blocks: Callable[[str], str]) -> None:
+def test_data_structures_are_the_documents(blocks: Blocks) -> None:
     import dataclasses
     from dataclasses import dataclass, field
     from enum import Enum
@@ -237,12 +219,13 @@ def test_data_structures_are_the_documents(blocks: Callable[[str], str]) -> None
                 assert factory() == item.default_factory()
         first = [item.name for item in dataclasses.fields(theirs)]
         assert list(ours)[: len(first)] == first  # the same by position
-    strategies = run_block(blocks("class RefinementStrategy"), **given)["RefinementStrategy"]
+    text = blocks("class RefinementStrategy")
+    strategies = run_block(text, **given)["RefinementStrategy"]
     ours_too = {item.name: item.value for item in hpc_runner.RefinementStrategy}
     assert ours_too == {item.name: item.value for item in strategies}
 
 
-def test_the_advanced_configuration(blocks: Callable[[str], str]) -> None:
+def test_the_advanced_configuration(blocks: Blocks) -> None:
     made = run_block(
         blocks("# Create with custom configuration"),
         create_code_running_tool=create_code_running_tool,

@@ -6,7 +6,7 @@ import dataclasses
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from enum import Enum
+from pathlib import Path
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -16,6 +16,7 @@ from hpc_runner.corpus.languages import LANGUAGES, canonical
 from hpc_runner.errors import ConfigError
 from hpc_runner.executions import Execution
 from hpc_runner.model import Candidate, Limits, tests_adapter
+from hpc_runner.refine.strategies import Strategy as RefinementStrategy
 
 __all__ = [
     "ExecutionContext", "ExecutionResult", "McpOutcome", "RefinementOutcome",
@@ -24,17 +25,6 @@ __all__ = [
 
 ExecutionResult = Execution
 """One execution: ``verdict``, ``stdout``, ``stderr`` and ``row``, all columns of the results."""
-
-
-class RefinementStrategy(Enum):
-    """What a repair is to look at first; docs/refinement.md says which failure gets which."""
-
-    SYNTAX_CORRECTION = "syntax_correction"
-    LOGIC_IMPROVEMENT = "logic_improvement"
-    PERFORMANCE_OPTIMIZATION = "performance_optimization"
-    ERROR_HANDLING = "error_handling"
-    SECURITY_HARDENING = "security_hardening"
-    COMPREHENSIVE = "comprehensive"
 
 
 class _Readable:
@@ -261,11 +251,13 @@ class ToolConfig(BaseModel):
     wheelhouse: str | None = None
     model: str | None = None
     """Who refines: a Claude Sonnet (docs/models.md) or ``scripted:FILE``."""
-    key_file: str | None = None
+    key_file: Path | None = None
     api_base: str | None = None
     strict_model: bool = False
     mcp_directory: str = "mcp_servers"
-    """Where ``generate_mcp`` writes servers, a directory for each."""
+    """Where ``generate_mcp`` writes servers, a directory for each call."""
+    mcp_registry: str | None = None
+    """Directory of the registry that verified tools are added to; None: none is."""
 
     @classmethod
     def parse(cls, values: Mapping[str, Any] | None) -> Self:
