@@ -7,8 +7,8 @@ from pathlib import Path
 from hpc_runner import __version__
 from hpc_runner.api.types import McpOutcome, ToolConfig
 from hpc_runner.executions import Vote
-from hpc_runner.export.mcp.calls import Sandbox
 from hpc_runner.export.mcp.exporting import Exported, Options, export_tools, make_tools, need_sdk
+from hpc_runner.export.mcp.sandbox import Sandbox
 from hpc_runner.export.mcp.tools import Provenance, Tool, ValidatedIn
 from hpc_runner.export.registry import Registry
 from hpc_runner.sandbox.local import base_interpreter
