@@ -7,7 +7,7 @@ BIN := .venv/bin
 IN := cd '$(ROOT)' && sh .ci/setup &&
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test conformance hostile chaos slurm-show fuzz lint format bench lock docker-up docker-down \
+.PHONY: help setup run test conformance hostile chaos slurm-show mcp-show fuzz lint format bench lock docker-up docker-down \
 	cluster cluster-down clean
 
 help:  ## list the targets
@@ -45,6 +45,9 @@ format:  ## let ruff mend what it can
 
 bench:  ## executions per second, against a bare fork and other harnesses
 	@$(IN) $(BIN)/python benchmarks/throughput.py $(ARGS)
+
+mcp-show:  ## fifty accepted programs as MCP servers, each called through the official client
+	@$(IN) $(BIN)/python benchmarks/mcp_servers.py $(ARGS)
 
 lock:  ## write uv.lock again from pyproject.toml
 	@$(IN) sh .ci/uv lock

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from hpc_runner.export.mcp.calls import Place
 from hpc_runner.export.mcp.making import NoTool, make_tool
 from hpc_runner.export.mcp.sandbox import Sandbox
 from hpc_runner.export.mcp.tools import Provenance, Tool
@@ -47,13 +48,13 @@ def provenance(candidate: Candidate) -> Provenance:
     )
 
 
-def tool_of(candidate: Candidate, place: Sandbox) -> Tool:
+def tool_of(candidate: Candidate, place: Place) -> Tool:
     made = make_tool(candidate, provenance(candidate), place)
     assert isinstance(made, Tool), made
     return made
 
 
-def refused(candidate: Candidate, place: Sandbox) -> str:
+def refused(candidate: Candidate, place: Place) -> str:
     made = make_tool(candidate, provenance(candidate), place)
     assert isinstance(made, NoTool)
     return made.reason

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 from mcp_made import QUICK, of_asserts, of_calls, provenance, refused, sandbox, tool_of
+from sandbox.wheels import make_wheel
 
-from hpc_runner.errors import RuntimeFailure
+from hpc_runner.config import RunConfig
+from hpc_runner.errors import ConfigError, RuntimeFailure
 from hpc_runner.export.mcp.bare import Bare
 from hpc_runner.export.mcp.calls import Place, call
 from hpc_runner.export.mcp.examples import MISSING, found_calls
 from hpc_runner.export.mcp.making import make_tool
 from hpc_runner.export.mcp.merging import distinct
 from hpc_runner.export.mcp.names import tool_name, unique
-from hpc_runner.export.mcp.sandbox import Sandbox
+from hpc_runner.export.mcp.pooled import Pooled
+from hpc_runner.export.mcp.sandbox import AT_ONCE, Sandbox
+from hpc_runner.export.mcp.server import open_place
 from hpc_runner.export.mcp.tools import Tool
 from hpc_runner.model import (
     Assertions,
@@ -130,7 +136,60 @@ def test_names_speak_and_are_unique() -> None:
     assert unique("add", "T/1", ["add", "add_t_1"]) == "add_2"
 
 
+def test_calls_without_literals_are_recorded_from_the_tests(place: Sandbox) -> None:
+    code = "def half(pair, up=False): return (pair[0] + up) // 2"
+    loop = Assertions(
+        code="def check(g):\n  for n in range(30):\n    assert g((n, 'x')) == n // 2\n",
+        cases=("check(half)",),
+    )
+    tool = tool_of(Candidate(task_id="T/0", code=code, tests=loop), place)
+    assert tool.signature == "half(pair: tuple[int, str], up: bool = False) -> int"
+    assert [one.arguments["pair"] for one in tool.examples][:2] == [[0, "x"], [1, "x"]]
+    assert not any(one.validated for one in tool.examples)
+    unit = Unittest(
+        code="import unittest\nclass T(unittest.TestCase):\n  def test_it(self):\n"
+        "    for n in (3, 5): self.assertEqual(half([n, 0], up=True), (n + 1) // 2)\n"
+    )
+    tool = tool_of(Candidate(task_id="T/0", code=code, tests=unit), place)
+    assert [one.expected["result"] for one in tool.examples] == [2, 3]
+
+
 # Calls
+
+
+def test_calls_run_beside_each_other(place: Sandbox) -> None:
+    code = "import time\ndef f(x):\n    time.sleep(x)\n    return x"
+    tool = tool_of(of_calls(code, "f", ([0], 0)), place)
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        list(threads.map(lambda _: call(tool, {"x": 0.2}, place), range(AT_ONCE)))  # warm
+        began = time.monotonic()
+        found = list(threads.map(lambda _: call(tool, {"x": 1}, place).content, range(AT_ONCE)))
+        took_s = time.monotonic() - began
+    assert found == [{"result": 1}] * AT_ONCE
+    assert took_s < AT_ONCE - 0.5
+
+
+def test_a_tool_with_packages_is_run_with_them(tmp_path: Path) -> None:
+    make_wheel(tmp_path / "wheels", "tripling", "1.0", {"tripling.py": "def of(x): return 3 * x"})
+    config = RunConfig.parse(
+        {
+            "corpus": (),
+            "runtime": "local",
+            "require_isolation": "limits",
+            "wheelhouse": str(tmp_path / "wheels"),
+        }
+    )
+    code = "import tripling\ndef triple(x: int) -> int: return tripling.of(x)"
+    candidate = of_calls(code, "triple", ([2], 6), dependencies=("tripling",))
+    pooled = Pooled(config)
+    try:
+        tool = tool_of(candidate, pooled)
+        assert tool.dependencies == ("tripling",)
+        assert call(tool, {"x": 5}, pooled).content == {"result": 15}
+    finally:
+        pooled.close()
+    with pytest.raises(ConfigError, match="tools with packages"):
+        open_place([tool], unsandboxed=True, runtime=None, require_isolation=None)
 
 
 def test_hostile_output_is_no_result(place: Sandbox) -> None:
@@ -231,11 +290,13 @@ def test_unsandboxed_keeps_its_limits(place: Sandbox) -> None:
 
 def test_a_sandbox_that_died_is_started_anew(place: Sandbox) -> None:
     tool = tool_of(of_calls("def f(x): return x", "f", ([1], 1)), place)
-    (warm,) = place._idle
-    warm.agent._process.kill()
-    with pytest.raises(RuntimeFailure, match="agent died"):
-        call(tool, {"x": 5}, place)
-    assert call(tool, {"x": 5}, place).content == {"result": 5}
+    with sandbox() as mortal:
+        assert call(tool, {"x": 4}, mortal).content == {"result": 4}
+        (warm,) = mortal._idle
+        warm.agent._process.kill()
+        with pytest.raises(RuntimeFailure, match="agent died"):
+            call(tool, {"x": 5}, mortal)
+        assert call(tool, {"x": 5}, mortal).content == {"result": 5}
 
 
 # What is no tool
@@ -247,7 +308,7 @@ def test_reasons_are_told(place: Sandbox) -> None:
     assert "none of its 1 examples" in refused(of_calls("def f(): return 1/0", "f", ([], 1)), place)
     random = "import random\ndef f(x): return random.random()"
     assert "the same" in refused(of_asserts(random, "assert f(1) < 2"), place)
-    assert "plain data" in refused(of_asserts("def f(x): return x", "y = 1; assert f(y)"), place)
+    assert "plain data" in refused(of_asserts("def f(x): return x", "assert f(object())"), place)
 
 
 # Analysis

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,7 +16,7 @@ from hpc_runner.export.mcp import sandboxed
 from hpc_runner.export.mcp.tools import Tool
 from hpc_runner.model import Verdict
 
-__all__ = ["Outcome", "Place", "Ran", "call"]
+__all__ = ["Outcome", "Place", "Ran", "call", "recorded"]
 
 _SHOWN = 2000
 
@@ -80,6 +80,23 @@ def call(tool: Tool, arguments: Mapping[str, Any], place: Place) -> Outcome:
         said = f": {_last_line(ran.stderr)}" if ran.stderr.strip() else ""
         return Outcome(error=f"it ended before it had a result{said}")
     return _answer(after, before)
+
+
+def recorded(
+    tool: Tool, tests: Sequence[str], unittest: bool, place: Place, most: int
+) -> list[str]:
+    """Calls of the tool's function that these tests make, each as the text of its positional and
+    keyword arguments; none when it can't be told.  Raises as ``Place.run``."""
+    nonce = secrets.token_hex(16)
+    request = {"code": tool.code, "function": tool.function, "nonce": nonce, "most": most}
+    request |= {"tests": list(tests), "unittest": unittest}
+    ran = place.run(_program(request), "", tool)
+    _, found, after = ran.stdout.rpartition(f"\n{nonce} ")
+    try:
+        answer = json.loads(after.partition("\n")[0]) if found else {}
+        return [str(one) for one in answer.get("calls", [])]
+    except (ValueError, AttributeError, TypeError, RecursionError):
+        return []
 
 
 def _positional(tool: Tool, arguments: Mapping[str, Any]) -> list[str]:

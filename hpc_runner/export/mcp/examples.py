@@ -11,7 +11,7 @@ from typing import Any
 
 from hpc_runner.model import Assertions, Calls, Tests, Unittest
 
-__all__ = ["MISSING", "Found", "found_calls"]
+__all__ = ["MISSING", "MOST", "Found", "found_calls", "from_text"]
 
 MOST = 12
 """So many calls are kept of one function, those with an expected value first."""
@@ -62,6 +62,21 @@ def found_calls(tests: Tests, code: str, function: str, docstring: str) -> list[
             best[one.key] = one
     known = [one for one in best.values() if one.expected is not MISSING]
     return (known + [one for one in best.values() if one.expected is MISSING])[:MOST]
+
+
+def from_text(calls: Iterable[str]) -> list[Found]:
+    """Calls that were recorded as the text of their arguments, each once."""
+    best: dict[str, Found] = {}
+    for text in calls:
+        if len(text) > LARGEST:
+            continue
+        try:
+            args, kwargs = ast.literal_eval(text)
+            found = Found(tuple(args), {str(name): value for name, value in kwargs.items()})
+        except (ValueError, TypeError, SyntaxError, AttributeError, MemoryError, RecursionError):
+            continue
+        best.setdefault(found.key, found)
+    return list(best.values())[:MOST]
 
 
 def _aliases(tests: Assertions, name: str) -> set[str]:

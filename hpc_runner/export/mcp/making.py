@@ -11,8 +11,8 @@ from typing import Any
 
 from hpc_runner.export.mcp import types
 from hpc_runner.export.mcp.analysis import capabilities, category, quality
-from hpc_runner.export.mcp.calls import Place, call
-from hpc_runner.export.mcp.examples import MISSING, Found, found_calls
+from hpc_runner.export.mcp.calls import Place, call, recorded
+from hpc_runner.export.mcp.examples import MISSING, MOST, Found, found_calls, from_text
 from hpc_runner.export.mcp.names import tool_name
 from hpc_runner.export.mcp.reading import (
     Function,
@@ -25,7 +25,7 @@ from hpc_runner.export.mcp.reading import (
 from hpc_runner.export.mcp.sandboxed import plain
 from hpc_runner.export.mcp.tools import Example, Parameter, Provenance, Quality, Tool
 from hpc_runner.export.mcp.types import Type
-from hpc_runner.model import Candidate, ExpectedOutput, Stdio
+from hpc_runner.model import Assertions, Candidate, ExpectedOutput, Stdio, Unittest
 from hpc_runner.sandbox.agent import same_output
 
 __all__ = ["NoTool", "make_tool"]
@@ -74,13 +74,15 @@ def _from_function(
     function: Function,
 ) -> Tool | NoTool:
     calls = found_calls(candidate.tests, candidate.code, function.path, function.docstring)
+    draft = _draft(candidate, provenance, tree, "function", function.docstring)
+    draft = draft.model_copy(update={"function": function.path})
+    if not calls:
+        calls = _recorded(draft, candidate, place)
     if not calls:
         return NoTool("neither its tests nor its documentation hold a call with plain data")
     made = parameters(function, calls)
-    draft = _draft(candidate, provenance, tree, "function", function.docstring)
     draft = draft.model_copy(
         update={
-            "function": function.path,
             "name": tool_name(function.path, function.docstring, candidate.task_id),
             "title": _title(function.docstring, function.path),
             "parameters": made,
@@ -110,6 +112,16 @@ def _from_function(
     examples = tuple(one.example() for one in steady)
     sources = [*(one.source for one in made), source]
     return _weighed(draft, kind, source, able, examples, sources, function.docstring)
+
+
+def _recorded(draft: Tool, candidate: Candidate, place: Place) -> list[Found]:
+    """What the tests call it with when they are run."""
+    tests = candidate.tests
+    if not isinstance(tests, Assertions | Unittest) or "." in draft.function:
+        return []
+    parts = [tests.code, *getattr(tests, "cases", ())]
+    of_classes = isinstance(tests, Unittest)
+    return from_text(recorded(draft, parts, of_classes, place, 10 * MOST))
 
 
 @dataclass(frozen=True)

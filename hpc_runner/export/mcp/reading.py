@@ -120,6 +120,8 @@ def _parameter(
             value = plain(ast.literal_eval(default))
         except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
             value = None
+        if source == "unknown" and value is not None:
+            kind, source = types.of_value(value), "inferred"
         if not fits(value, kind):
             kind = types.union([kind, types.of_value(value)])
     return Parameter(
