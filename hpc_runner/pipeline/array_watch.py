@@ -24,6 +24,8 @@ __all__ = ["ArrayWatch"]
 
 REQUEUE_S = 60.0
 """What Slurm gets to requeue a job that has ended in a way that it is requeued after."""
+ABSENT_S = 30.0
+"""How long a task of an array that Slurm knows may be missing until it is believed."""
 FORGETS_S = 900.0
 """Where Slurm remembers ended jobs for longer than this, what it doesn't know is not waited for."""
 
@@ -164,9 +166,10 @@ class ArrayWatch:
         now = time.monotonic()
         task.missing_since = task.missing_since or now
         missing_s = now - task.missing_since
-        if not task.seen:
-            missing_s = max(missing_s, time.time() - self.array.created_at)
         waited = task.seen and task.attempt.state is AttemptState.QUEUED
+        if not task.seen:
+            waited = missing_s > ABSENT_S
+            missing_s = max(missing_s, time.time() - self.array.created_at)
         if done:
             task.end(Cause.DONE, "its shard is finished")
         elif waited and others and missing_s < forgets_s:

@@ -148,6 +148,9 @@ class Cluster:
 
         def ready() -> bool:
             states = self.run("sinfo", "-hN", "-n", ",".join(names), "-o", "%N %T").splitlines()
+            for drained in (line.split()[0] for line in states if " drain" in line):
+                # A kill that took slurmd too long on a busy machine.
+                self.run("scontrol", "update", f"NodeName={drained}", "State=RESUME")
             return {found[1] for found in map(good.match, states) if found} == set(names)
 
         wait_until(ready, START_S, lambda: "the nodes are not idle:\n" + self.run("sinfo", "-NR"))

@@ -28,7 +28,7 @@ from hpc_runner.rundir import RunDir
 from hpc_runner.runinfo import read_info
 
 VICTIM = Path(__file__).with_name("victim.py")
-PATIENCE_S = 600.0
+PATIENCE_S = 900.0
 """For a whole run, on a machine that has other things to do."""
 END_S = 90.0
 """After the run: until nothing of it may be left."""

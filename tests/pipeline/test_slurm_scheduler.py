@@ -334,6 +334,17 @@ def test_a_task_that_is_cancelled_while_it_waits_leaves_no_trace_in_slurm(
     assert causes(scheduler.attempts()) == [None, Cause.STOPPED]
 
 
+def test_a_successor_finds_what_was_cancelled_before_it_came(
+    run: RunDir, slurm: FakeSlurm, start: Start, clock: Callable[[float], None]
+) -> None:
+    start().submit(run, 0, [0, 1])
+    del slurm.jobs["100_1"]
+    successor = start()
+    assert causes(successor.attempts()) == [None, None]  # it may have been asked too soon
+    clock(31)
+    assert causes(successor.attempts()) == [None, Cause.STOPPED]
+
+
 def test_what_is_abandoned_is_lost_and_can_be_submitted_again(
     run: RunDir, slurm: FakeSlurm, start: Start
 ) -> None:
