@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any
 
 from hpc_runner.corpus.policy import check, refused
-from hpc_runner.errors import DependencyError, HpcRunnerError
+from hpc_runner.errors import DependencyError, HpcRunnerError, RuntimeFailure
 from hpc_runner.model import Candidate, Verdict
 from hpc_runner.results.candidates import Checked
 from hpc_runner.results.reliability import Observation, Reliability, explain, reliability
@@ -152,7 +152,9 @@ class Prepared:
         if answer is not None:
             done.set_running_or_notify_cancel()
             if answer["verdict"] == Verdict.INTERNAL_ERROR.value:
-                done.set_exception(DependencyError(answer["error_message"]))
+                missing = answer["error_type"] == DependencyError.__name__
+                error = DependencyError if missing else RuntimeFailure
+                done.set_exception(error(answer["error_message"]))
             else:
                 done.set_result(Execution(self._row(place, round_, no_agent(), answer), []))
             return done

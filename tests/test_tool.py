@@ -160,6 +160,7 @@ def test_options_that_there_are_not(options: dict[str, Any], told: str) -> None:
     ("options", "told"),
     [
         ({"language": "klingon"}, "'klingon' is not known"),
+        ({"language": "ruby"}, "no toolchain for ruby"),
         ({"timeout": -1}, "wall_s"),
         ({"resource_limits": {"memory": "much"}}, "256m or 1g .*'much'"),
         ({"resource_limits": {"cpu": "none"}}, "such as 0.5"),

@@ -17,6 +17,7 @@ from hpc_runner.errors import ConfigError
 from hpc_runner.executions import Execution
 from hpc_runner.model import Candidate, Limits, tests_adapter
 from hpc_runner.refine.strategies import Strategy as RefinementStrategy
+from hpc_runner.sandbox.toolchains import unsupported
 
 __all__ = [
     "ExecutionContext", "ExecutionResult", "McpOutcome", "RefinementOutcome",
@@ -88,7 +89,7 @@ class ExecutionContext:
             known = ", ".join(item.name for item in LANGUAGES)
             raise ConfigError(f"language: {self.language!r} is not known; there are {known}")
         try:
-            return Candidate(
+            made = Candidate(
                 task_id=str(self.metadata.get("task_id", self.execution_id)),
                 code=self.code,
                 tests=tests_adapter.validate_python(self._tests()),
@@ -99,6 +100,9 @@ class ExecutionContext:
             )
         except ValidationError as error:
             raise ConfigError(explain(error)) from error
+        if (reason := unsupported(made)) is not None:
+            raise ConfigError(f"language: {reason}")
+        return made
 
     def _tests(self) -> Any:
         criteria = dict(self.validation_criteria)

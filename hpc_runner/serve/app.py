@@ -27,6 +27,7 @@ from hpc_runner.errors import ConfigError, HpcRunnerError, RunError, UserError
 from hpc_runner.executions import Execution
 from hpc_runner.model import Candidate, Limits, Verdict
 from hpc_runner.rundir import RunDir
+from hpc_runner.sandbox.toolchains import unsupported
 from hpc_runner.serve.guard import App, Guard
 from hpc_runner.serve.messages import Many, One, Run, ServeConfig, openapi, voted
 from hpc_runner.serve.metrics import Metrics
@@ -164,7 +165,10 @@ class Service:
         made = one.model_copy(
             update={"language": language, "dependencies": self._modules(one.dependencies, where)}
         )
-        return made.candidate()
+        candidate = made.candidate()
+        if (reason := unsupported(candidate)) is not None:
+            raise HTTPException(400, f"{where}language: {reason}")
+        return candidate
 
     def _modules(self, wanted: Any, where: str = "") -> tuple[str, ...]:
         """All that this service offers, when any of it is wanted: it was installed together."""

@@ -170,6 +170,7 @@ def test_votes_come_while_others_are_still_judged(service: Any) -> None:
         ("/v1/validate", {"candidates": []}, 400, "candidates: Tuple should have at least 1"),
         ("/v1/validate", {"codes": "x"}, 400, "code: Field required"),
         ("/v1/validate", {"code": "x", "language": "klingon"}, 400, "'klingon' is not known"),
+        ("/v1/validate", {"code": "x", "language": "ruby"}, 400, "no toolchain for ruby"),
         ("/v1/validate", {"code": "x", "limits": {"wall_s": 700}}, 400, "wall_s: at most 600"),
         ("/v1/validate", {"code": "x", "limits": {"memory_bytes": 1 << 40}}, 400, "memory_bytes"),
         ("/v1/validate", {"code": "x", "dependencies": ["numpy"]}, 400, "not offered"),
