@@ -1,4 +1,4 @@
-"""pass@k, and how sure one can be of it."""
+"""pass@k, shares, and how sure one can be of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import math
 import random
 from collections.abc import Iterable
 
-__all__ = ["PASS_AT", "interval", "pass_at", "pass_at_k"]
+__all__ = ["PASS_AT", "Z", "interval", "pass_at", "pass_at_k", "wilson"]
+
+Z = 1.959963984540054  # 97.5 % quantile of the normal distribution
 
 PASS_AT = (1, 10, 100)
 """The k that a summary gives, as far as there are enough samples."""
@@ -78,3 +80,12 @@ def _poisson(draw: random.Random, mean: int) -> int:
         count += 1
         product *= draw.random()
     return count
+
+
+def wilson(count: int, total: int) -> tuple[float, float]:
+    """The 95 % interval of a share."""
+    share, z2 = count / total, Z * Z
+    middle = (share + z2 / (2 * total)) / (1 + z2 / total)
+    spread = share * (1 - share) / total + z2 / (4 * total * total)
+    half = Z * math.sqrt(spread) / (1 + z2 / total)
+    return max(0.0, middle - half), min(1.0, middle + half)

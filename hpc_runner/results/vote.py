@@ -21,12 +21,9 @@ The rules:
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -34,13 +31,12 @@ import pyarrow.parquet as pq
 
 from hpc_runner.errors import StorageError
 from hpc_runner.model import Verdict
-from hpc_runner.results.candidates import read_columns, shard_sizes
 from hpc_runner.results.files import table_writer
-from hpc_runner.results.query import connect, table_view
-from hpc_runner.results.reliability import EXPLAINED
 from hpc_runner.results.schema import VOTES
 from hpc_runner.results.sequential import boundary
-from hpc_runner.results.vote_queries import ALIKE, MIXED, VOTES_OF
+from hpc_runner.results.statistics import wilson
+from hpc_runner.results.vote_queries import TIE_ORDER
+from hpc_runner.results.voting import vote_on, voted
 from hpc_runner.rundir import RunDir
 
 __all__ = [
@@ -54,21 +50,8 @@ __all__ = [
     "votes_of",
 ]
 
-TIE_ORDER = (
-    Verdict.POLICY_VIOLATION,
-    Verdict.COMPILE_ERROR,
-    Verdict.EARLY_EXIT,
-    Verdict.MEMORY_LIMIT,
-    Verdict.OUTPUT_LIMIT,
-    Verdict.TIME_LIMIT,
-    Verdict.RUNTIME_ERROR,
-    Verdict.WRONG_ANSWER,
-    Verdict.ACCEPTED,
-)
-"""Which of equally frequent verdicts is taken: the first of these."""
-
 _PLACE = {verdict: place for place, verdict in enumerate(TIE_ORDER)}
-_Z = 1.959963984540054  # 97.5 % quantile of the normal distribution
+_UNLIKE = ("candidate_id", "wall_s", "cpu_s", "peak_memory_bytes")
 
 
 @dataclass(frozen=True)
@@ -94,7 +77,7 @@ def outcome(verdicts: Mapping[Verdict, int], threshold: float) -> Outcome:
         return Outcome(None, False, False, False, None, None, None, 0, unjudged)
     verdict = _leader(counts)
     agreement = counts[verdict] / judged
-    low, high = _wilson(counts[verdict], judged)
+    low, high = wilson(counts[verdict], judged)
     consensus = agreement >= threshold
     return Outcome(
         verdict=verdict,
@@ -171,7 +154,7 @@ def vote(
     threshold: float,
     *,
     rounds: int = 1 << 15,
-    memory_limit: str = "512MB",
+    memory_bytes: int = 512 << 20,
     chunk_rows: int = 1_000_000,
 ) -> None:
     """Vote on all candidates of ``wave`` and write ``votes.parquet`` anew, atomically.
@@ -182,22 +165,14 @@ def vote(
     then as in ``candidates.parquet``; what the cache knew comes after wave 0.
     Candidates without a result (a shard that is not finished) come out unjudged
     with ``judged = unjudged = 0``.
-    Memory is bounded: shards are voted on in chunks of about ``chunk_rows``
-    results.  Raises ``StorageError``.
+    Memory is bounded: shards are voted on in chunks of about ``chunk_rows`` results, two at a
+    time; ``memory_bytes`` is what the database may use of it.  Raises ``StorageError``.
     """
-    with table_writer(run.votes, VOTES) as write:
+    with table_writer(run.votes, VOTES, unlike=_UNLIKE) as write:
         for table in _other_waves(run, 0, wave):
             write(table)
-        # Compressing what one chunk came to takes as long as half the query of the next one.
-        with ThreadPoolExecutor(1) as beside:
-            writing: Future[None] | None = None
-            for shards, files in _chunks(run, wave, chunk_rows):
-                votes = _vote_on(run, wave, shards, files, threshold, rounds, memory_limit)
-                if writing is not None:
-                    writing.result()
-                writing = beside.submit(write, votes)
-            if writing is not None:
-                writing.result()
+        for votes in voted(run, wave, threshold, rounds, memory_bytes, chunk_rows):
+            write(votes)
         for table in _known_before(run) if wave == 0 else ():
             write(table)
         for table in _other_waves(run, wave + 1, 1 << 15):
@@ -216,8 +191,9 @@ def votes_of(
 
     Raises ``StorageError``.
     """
-    files = [run.result(wave, shard) for shard in shards]
-    return _vote_on(run, wave, shards, files, threshold, rounds, memory_limit)
+    wanted = set(shards)
+    files = [path for held, path in run.result_files(wave) if not wanted.isdisjoint(held)]
+    return vote_on(run, wave, shards, files, threshold, rounds, memory_limit)
 
 
 def last_vote(run: RunDir) -> int:
@@ -233,14 +209,6 @@ def last_vote(run: RunDir) -> int:
 
 def _leader(counts: Mapping[Verdict, int]) -> Verdict:
     return min(counts, key=lambda verdict: (-counts[verdict], _PLACE[verdict]))
-
-
-def _wilson(count: int, total: int) -> tuple[float, float]:
-    share, z2 = count / total, _Z * _Z
-    middle = (share + z2 / (2 * total)) / (1 + z2 / total)
-    spread = share * (1 - share) / total + z2 / (4 * total * total)
-    half = _Z * math.sqrt(spread) / (1 + z2 / total)
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def _other_waves(run: RunDir, first: int, end: int) -> Iterator[pa.Table]:
@@ -276,67 +244,3 @@ def _known_before(run: RunDir) -> Iterator[pa.Table]:
                 yield pa.Table.from_batches([batch])
     except (pa.ArrowException, OSError) as error:
         raise StorageError(f"{run.cached_votes}: can't be read: {error}") from error
-
-
-def _chunks(run: RunDir, wave: int, chunk_rows: int) -> Iterator[tuple[range, list[Path]]]:
-    """Consecutive shards with about ``chunk_rows`` results (or candidates) together, and the
-    files that hold what is finished of them; a file is never in two chunks."""
-    first, end, rows = 0, 0, 0
-    files: list[Path] = []
-    for shards, path, size in _sized(run, wave):
-        if rows and rows + size > chunk_rows:
-            yield range(first, end), files
-            first, rows, files = end, 0, []
-        end, rows = shards.stop, rows + size
-        files += [path] if path else []
-    if rows:
-        yield range(first, end), files
-
-
-def _sized(run: RunDir, wave: int) -> Iterator[tuple[range, Path | None, int]]:
-    """All shards in order, those of a file together, with their results or candidates."""
-    sizes = shard_sizes(run, wave)
-    files = {shards.start: (shards, path) for shards, path in run.result_files(wave)}
-    shard = 0
-    try:
-        while shard < len(sizes):
-            shards, path = files.get(shard, (range(shard, shard + 1), None))
-            size = sum(sizes[shards.start : shards.stop])
-            if path is not None:
-                with pq.ParquetFile(path) as file:
-                    size = max(size, file.metadata.num_rows)
-            yield shards, path, size
-            shard = shards.stop
-    except (pa.ArrowException, OSError) as error:
-        raise StorageError(
-            f"{run.wave(wave)}: a Parquet file can't be read: {error}. A damaged one under results/"
-            " can be removed: `hpc-runner resume` makes it again"
-        ) from error
-
-
-_COLUMNS = ["candidate_id", "task_id", "generation"]
-
-
-def _vote_on(
-    run: RunDir,
-    wave: int,
-    shards: Sequence[int],
-    files: list[Path],
-    threshold: float,
-    rounds: int,
-    memory_limit: str,
-) -> pa.Table:
-    candidates = read_columns(run.candidates(wave), shards, _COLUMNS)
-    position = pa.array(range(candidates.num_rows), pa.int64())
-    rules = {"tie_order": [verdict.value for verdict in TIE_ORDER], "rounds": rounds}
-    with connect(run, memory_limit=memory_limit) as connection:
-        connection.register("candidates", candidates.append_column("position", position))
-        table_view(connection, "results", files)
-        places = connection.sql("SELECT count(DISTINCT environment) FROM results").fetchall()
-        several = "count(DISTINCT environment)" if places[0][0] > 1 else "1"
-        connection.execute(ALIKE.format(environments=several), rules)
-        connection.execute(MIXED, rules)
-        connection.execute(EXPLAINED)
-        told = {"threshold": threshold, "wave": wave, "z2": _Z * _Z}
-        votes: pa.Table = connection.sql(VOTES_OF, params=told).to_arrow_table()
-    return votes

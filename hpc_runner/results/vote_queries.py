@@ -1,13 +1,27 @@
-"""The vote's rules (vote.py) as queries over the views ``results`` and ``candidates``.
+"""The vote's rules (vote.py) as queries over ``results`` and ``candidates``.
 
-Most candidates do the same in all their executions.  For them one pass over the rows says
-everything (``ALIKE``); the rules proper are applied to the rest alone (``MIXED``).  Both make
-a table with the same columns, one row for each candidate that has an execution.
+They are asked about candidates whose executions differ in something; all others are simpler
+(alike.py).
 """
 
 from __future__ import annotations
 
-__all__ = ["ALIKE", "MIXED", "VOTES_OF"]
+from hpc_runner.model import Verdict
+
+__all__ = ["MIXED", "TIE_ORDER", "VOTES_OF"]
+
+TIE_ORDER = (
+    Verdict.POLICY_VIOLATION,
+    Verdict.COMPILE_ERROR,
+    Verdict.EARLY_EXIT,
+    Verdict.MEMORY_LIMIT,
+    Verdict.OUTPUT_LIMIT,
+    Verdict.TIME_LIMIT,
+    Verdict.RUNTIME_ERROR,
+    Verdict.WRONG_ANSWER,
+    Verdict.ACCEPTED,
+)
+"""Which of equally frequent verdicts is taken: the first of these."""
 
 # The share of its tests that an execution passed, for validation_score.
 _SCORE = """
@@ -15,37 +29,13 @@ CASE WHEN verdict = 'accepted' THEN 1.0
      WHEN tests_total > 0 THEN tests_passed / tests_total ELSE 0.0 END
 """
 
-ALIKE = f"""
-CREATE OR REPLACE TEMP TABLE alike AS
-SELECT candidate_id, count(place) AS k, count(place) AS n, 0 AS unjudged,
-       any_value(verdict) AS verdict, {{environments}} AS environments,
-       true AS agree, min(judge) AS judge,
-       min(error_type) AS error_type, min(error_message) AS error_message,
-       median(wall_s) AS wall_s, median(cpu_s) AS cpu_s,
-       max(peak_memory_bytes) AS peak_memory_bytes, avg(score) AS score,
-       count(*) = count(place) AND min(place) = max(place) AND min(judge) = max(judge)
-       AND count(error_type) IN (0, count(*))
-       AND (count(error_type) = 0 OR (
-           min(error_type) = max(error_type) AND (count(error_message) = 0 OR (
-               count(error_message) = count(*) AND min(error_message) = max(error_message)))
-       )) AS alike
-FROM (
-    SELECT *, list_position($tie_order, verdict)::TINYINT AS place, {_SCORE} AS score
-    FROM results WHERE round < $rounds
-)
-GROUP BY candidate_id
-"""
-"""``alike`` is false where a column may be wrong.  ``environments`` is put in: how many there
-are is counted only where there are several, for it takes a sixth of the time."""
-
 MIXED = f"""
 CREATE OR REPLACE TEMP TABLE mixed AS
 WITH counted AS (
     SELECT candidate_id, environment, verdict, judge, error_type, error_message, count(*) AS n,
            list(wall_s) AS wall_s, list(cpu_s) AS cpu_s, sum({_SCORE}) AS score,
            max(peak_memory_bytes) AS peak_memory_bytes
-    FROM results SEMI JOIN (FROM alike WHERE NOT alike) USING (candidate_id)
-    WHERE round < $rounds GROUP BY ALL
+    FROM results WHERE round < $rounds GROUP BY ALL
 ),
 judged AS (
     SELECT * FROM counted WHERE verdict <> 'internal_error'
@@ -112,19 +102,17 @@ LEFT JOIN agreements USING (candidate_id)
 LEFT JOIN error USING (candidate_id)
 LEFT JOIN judge USING (candidate_id)
 """
+"""One row for each candidate that has an execution."""
 
 VOTES_OF = """
-WITH counts AS (
-    SELECT * EXCLUDE alike FROM alike WHERE alike UNION ALL BY NAME FROM mixed
-),
-shares AS (
+WITH shares AS (
     SELECT k, n, k / n AS agreement, n + $z2 AS whole,
            sqrt($z2 * (k / n * (1 - k / n) * n + $z2 / 4)) AS spread,
            list_sum(list_transform(
                range(0, k + 1),
                lambda j: exp(lgamma(n + 2) - lgamma(j + 1) - lgamma(n + 2 - j) - (n + 1) * ln(2))
            )) AS confidence_level
-    FROM (SELECT DISTINCT k, n FROM counts WHERE n > 0)
+    FROM (SELECT DISTINCT k, n FROM mixed WHERE n > 0)
 ),
 intervals AS (
     SELECT *, greatest(0, (k + $z2 / 2 - spread) / whole) AS agreement_low,
@@ -144,8 +132,7 @@ SELECT c.candidate_id, c.task_id, $wave::SMALLINT AS wave, c.generation, v.verdi
        e.cause, round(score, 9) AS validation_score, confidence_level,
        judge, error_type, error_message, wall_s, cpu_s, peak_memory_bytes
 FROM candidates c
-LEFT JOIN counts v USING (candidate_id)
+LEFT JOIN mixed v USING (candidate_id)
 LEFT JOIN intervals i USING (k, n)
 LEFT JOIN explained e USING (candidate_id)
-ORDER BY c.position
 """
