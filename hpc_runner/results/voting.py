@@ -28,6 +28,7 @@ __all__ = ["vote_on", "voted"]
 
 pc: Any = pyarrow.compute  # its stubs know too little of what kernels take
 
+_ROWS = 200_000
 _AT_A_TIME = 2  # chunks, of which each may take a quarter of a gigabyte
 
 
@@ -129,9 +130,7 @@ def _parted(run: RunDir, wave: int, files: list[Path], rounds: int) -> tuple[pa.
 
     alike, rest = [FOUND.empty_table()], [_NEEDED.empty_table()]
     try:
-        for path in files:
-            with pq.ParquetFile(path, page_checksum_verification=True) as file:
-                rows = file.read(columns=COLUMNS, use_threads=False).cast(_NEEDED)
+        for rows in _read(files):
             found, others = part(rows, rounds)
             alike.append(found)
             rest.append(others)
@@ -142,6 +141,21 @@ def _parted(run: RunDir, wave: int, files: list[Path], rounds: int) -> tuple[pa.
         ) from error
     alike_, rest_ = (pa.concat_tables(tables).unify_dictionaries() for tables in (alike, rest))
     return alike_, rest_
+
+
+def _read(files: list[Path]) -> Iterator[pa.Table]:
+    """Their rows, so many together that kernels have something to do; no file is divided."""
+    gathered: list[pa.Table] = []
+    count = 0
+    for path in files:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            gathered.append(file.read(columns=COLUMNS, use_threads=False).cast(_NEEDED))
+        count += gathered[-1].num_rows
+        if count >= _ROWS:
+            yield pa.concat_tables(gathered)
+            gathered, count = [], 0
+    if gathered:
+        yield pa.concat_tables(gathered)
 
 
 _NEEDED = pa.schema([RESULTS.field(name) for name in COLUMNS])
