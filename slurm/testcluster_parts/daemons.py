@@ -114,8 +114,8 @@ class Cluster:
             )
 
         def started() -> bool:
-            # A daemon forks before its parent ends, so that one of the two is always there.
-            if process.poll() is not None and not self.processes.named(name):
+            # A daemon forks, and its parent ends with 0.
+            if process.poll():
                 raise Trouble(f"{daemon} ended at once{self._log(daemon)}")
             return self.pid(daemon) is not None and self._listens(name)
 

@@ -64,14 +64,6 @@ class Processes:
             return self._mark in _environment(Path(f"/proc/{pid}"))
         return False
 
-    def named(self, name: str) -> bool:
-        """Whether a process of the cluster has this name."""
-        for pid in self.find():
-            with contextlib.suppress(OSError):
-                if Path(f"/proc/{pid}/comm").read_text().strip() == name:
-                    return True
-        return False
-
     def end(self, pids: Iterable[int | None]) -> None:
         """SIGTERM, after a while SIGKILL.  Returns when they are gone."""
         given = [pid for pid in pids if pid]
