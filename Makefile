@@ -7,7 +7,8 @@ BIN := .venv/bin
 IN := cd '$(ROOT)' && sh .ci/setup &&
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test conformance hostile chaos slurm-show mcp-show fuzz lint format bench lock docker-up docker-down \
+.PHONY: help setup run test conformance hostile chaos slurm-show mcp-show refine-show fuzz lint format \
+	bench lock docker-up docker-down \
 	cluster cluster-down clean
 
 help:  ## list the targets
@@ -31,6 +32,9 @@ hostile:  ## every attack in every place, and the table of what held
 
 slurm-show:  ## 3,280 programs in 64 shards on a private Slurm cluster, by `submit` and by sbatch (root)
 	@$(IN) SLURM_SHOW_COPIES=20 SLURM_SHOW_SHARDS=64 $(BIN)/python -m pytest tests/slurm/test_show.py $(ARGS)
+
+refine-show:  ## HumanEvalPack's 164 buggy programs, mended through HTTP by a stand-in for a model
+	@$(IN) REFINE_SHOW_PROBLEMS=164 $(BIN)/python -m pytest tests/refine/test_humanevalfix.py $(ARGS)
 
 chaos:  ## more than a hundred faults on a private Slurm cluster (root), and the table of what came of them
 	@$(IN) $(BIN)/python tests/chaos/campaign.py $(ARGS)

@@ -151,12 +151,15 @@ def show_plan(
     """Print what ``run`` would do, or, with ``jobs``, what ``submit`` would.  Nothing is left
     behind, and nothing is built or run."""
     from hpc_runner.pipeline.plan import plan
+    from hpc_runner.refine.engine import check_refinement, foretell
 
+    check_refinement(config.refine, _say)
     with tempfile.TemporaryDirectory(prefix="hpc-runner-") as scratch:
         planned = RunDir(Path(scratch) / "run")
         info = plan(planned, config, progress=_say, make_image=False, profile=profile)
+        refinement = foretell(planned, info)
     if profile is None:
-        print(render_plan(info))
+        print(render_plan(info, refinement=refinement))
         return
     from hpc_runner import cluster
 
@@ -164,11 +167,13 @@ def show_plan(
     rows = cluster.plan_rows(info.shards, info.executions_at_most, profile, *known)
     if jobs:
         rows["coordinators"] = cluster.coordinator_row(profile)
-    print(render_plan(info, rows))
+    print(render_plan(info, rows, refinement))
     print(f"\nThe job script of the first array:\n\n{cluster.first_script(run, info, profile)}")
 
 
-def render_plan(info: RunInfo, more: Mapping[str, str] | None = None) -> str:
+def render_plan(
+    info: RunInfo, more: Mapping[str, str] | None = None, refinement: str | None = None
+) -> str:
     """A line for each thing to know; ``more`` are a cluster's, instead of this machine's."""
     config = info.config
     at_once = config.workers * config.slots
@@ -194,6 +199,8 @@ def render_plan(info: RunInfo, more: Mapping[str, str] | None = None) -> str:
         "environments": "\n               ".join(map(_environment, info.environments)),
         "warnings": "\n               ".join(info.warnings) or "none",
     }
+    if refinement is not None:
+        rows["refinement"] = refinement
     if more is not None:
         rows.update(more)
     else:

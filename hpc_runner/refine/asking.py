@@ -77,6 +77,11 @@ class Asking:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
+    @property
+    def asks(self) -> bool:
+        """Whether there is a model to ask."""
+        return self._refiner is not None
+
     # The side of the coordinator's thread
 
     def settle_all(self, found: list[tuple[str, Failure]]) -> list[Settled]:

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from hpc_runner.refine.ledger import Answers
 from hpc_runner.refine.refiner import Question
 
-__all__ = ["Budget", "Guess", "guess"]
+__all__ = ["Budget", "Guess", "forecast", "guess"]
 
+CAUTION = 1.5
+"""What is under way is counted at so many times its guess."""
 CHARS_PER_TOKEN = 3.5
 ANSWER_TOKENS = 900
 """Of an answer, before any was seen: a program of forty lines and a sentence."""
@@ -24,6 +26,9 @@ class Guess:
     tokens: float
     usd: float
 
+    def times(self, factor: float) -> Guess:
+        return Guess(self.tokens * factor, self.usd * factor)
+
 
 def guess(prompt_chars: int, answers: Answers | None = None) -> Guess:
     """What a question will cost: by its length, and by what answers cost before."""
@@ -37,6 +42,14 @@ def guess(prompt_chars: int, answers: Answers | None = None) -> Guess:
     return Guess(tokens, prompt * USD_PER_PROMPT_TOKEN + ANSWER_TOKENS * USD_PER_ANSWER_TOKEN)
 
 
+def forecast(questions: int, program_chars: float, answers: Answers | None = None) -> Guess:
+    """What so many questions will cost about programs (with their tests) of such a length."""
+    each = guess(round(program_chars) + PROMPT_CHARS, answers)
+    return each.times(questions)
+
+
+PROMPT_CHARS = 4_000
+"""Of a prompt besides the program and its tests: rules, strategy, failure."""
 _ENOUGH = 20
 """Answers whose mean says more than their questions' lengths."""
 
@@ -68,7 +81,7 @@ class Budget:
             return None
         chars = sum(len(part.text) for part in (*question.system, *question.user))
         while True:
-            wanted = guess(chars, self._answers)
+            wanted = guess(chars, self._answers).times(CAUTION)
             reason = self._against(wanted)
             if reason is None:
                 self._reserved[question.key] = wanted

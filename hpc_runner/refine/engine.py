@@ -16,9 +16,10 @@ from hpc_runner.config import RefineConfig
 from hpc_runner.errors import KeyMissing
 from hpc_runner.refine import convergence
 from hpc_runner.refine.asking import Asking, Choice, Settled
+from hpc_runner.refine.budget import forecast
 from hpc_runner.refine.clusters import clusters
 from hpc_runner.refine.factory import make_refiner
-from hpc_runner.refine.failures import Failure, failures
+from hpc_runner.refine.failures import Failure, Failures, failures
 from hpc_runner.refine.learning import outcomes
 from hpc_runner.refine.ledger import Answers
 from hpc_runner.refine.opening import Made, Opening
@@ -26,11 +27,12 @@ from hpc_runner.refine.patterns import Learnt, Patterns
 from hpc_runner.refine.refiner import DEFAULT_MODEL, ModelSpec, Refiner
 from hpc_runner.refine.repairs import repair
 from hpc_runner.refine.strategies import usual
+from hpc_runner.results.candidates import read_shard
 from hpc_runner.results.vote import votes_of
 from hpc_runner.rundir import RunDir
-from hpc_runner.runinfo import read_info
+from hpc_runner.runinfo import RunInfo, read_info
 
-__all__ = ["Engine", "check_refinement", "model_spec", "refinement"]
+__all__ = ["Engine", "check_refinement", "foretell", "model_spec", "refinement"]
 
 
 def model_spec(config: RefineConfig) -> ModelSpec:
@@ -57,6 +59,22 @@ def _refiner(config: RefineConfig, say: Callable[[str], None]) -> Refiner | None
     except KeyMissing as missing:
         say(f"No model is asked: {missing}. What needs none is repaired all the same")
         return None
+
+
+def foretell(run: RunDir, info: RunInfo) -> str | None:
+    """What refining a planned run may cost, in words; None if it isn't refined."""
+    config = info.config.refine
+    if config.mode == "none":
+        return None
+    rows = read_shard(run.candidates(0), 0)
+    chars = [len(one.code) + len(one.tests.model_dump_json()) for _, _, one in rows]
+    each = forecast(1, sum(chars) / len(chars))
+    most = forecast(info.candidates, sum(chars) / len(chars))
+    return (
+        f"{config.mode}, {config.model or DEFAULT_MODEL}: about {each.tokens:,.0f} tokens and "
+        f"${each.usd:.4f} a question at a Sonnet's list price; ${most.usd:,.2f} if all "
+        f"{info.candidates:,} candidates fail once, up to {config.max_iterations} times that"
+    )
 
 
 @contextmanager
@@ -113,7 +131,7 @@ class Engine:
             with failures(run, wave - 1, self._config) as found:
                 if not found.count:
                     return 0
-                self._say(f"Refining {found.count:,} candidates that failed in wave {wave - 1}")
+                self._say(self._foretold(found, wave - 1))
                 with Opening(run, wave, info, found) as opening:
                     for batch in found.batches():
                         opening.add(self._refine(batch))
@@ -187,6 +205,13 @@ class Engine:
         if self._patterns is not None:
             self._patterns.add(outcomes(run, wave, run_id))
             self._learnt = None
+
+    def _foretold(self, found: Failures, wave: int) -> str:
+        line = f"Refining {found.count:,} candidates that failed in wave {wave}"
+        if not self._asking.asks:
+            return line
+        most = forecast(found.count, found.mean_chars(), self._asking.answers)
+        return f"{line}: at most about {most.tokens:,.0f} tokens, ${most.usd:,.2f}"
 
     def _told(self, candidates: int) -> str:
         answers = self._asking.answers

@@ -81,6 +81,11 @@ class Failures:
             histories = self._histories(span)
             yield [_failure(row, histories.get(row["candidate_id"], ())) for row in found]
 
+    def mean_chars(self) -> float:
+        """Of a program and its tests; 0 where nothing has failed."""
+        (found,) = self._connection.execute(_CHARS).fetchall()[0]
+        return float(found)
+
     def known(self, candidate_ids: list[bytes]) -> set[bytes]:
         """Which of these are candidates of the run already."""
         query = "SELECT candidate_id FROM programs WHERE list_contains($ids, candidate_id)"
@@ -141,6 +146,10 @@ LEFT JOIN solved s ON s.task_id = v.task_id
 WHERE v.wave = $wave AND NOT v.accepted AND v.verdict IS NOT NULL
       AND ($violations OR v.verdict <> 'policy_violation')
       AND NOT ($unsolved AND s.task_id IS NOT NULL)
+"""
+_CHARS = """
+SELECT coalesce(avg(length(code) + least(length(tests), 6000)), 0)
+FROM failing JOIN candidates USING (candidate_id)
 """
 _DETAILS = """
 WITH chosen AS (FROM failing WHERE place >= $first AND place < $end),

@@ -63,7 +63,7 @@ def ask(
     seen = _seen(failure, hide_tests)
     shown = [("the program", candidate.code), *seen]
     shown += [(title, text) for title, text in _attempts(failure, hide_tests)]
-    shown += [(f"example: {one.signature}", one.diff) for one in examples]
+    shown += [(f"example: {one.signature}", shortened(one.diff, DIFF_CHARS)) for one in examples]
     name = fence or secrets.token_hex(8)  # that no text can hold, for nobody has seen it
     body = [f"Marks of this request: {name}\n", *(fenced(name, *pair) for pair in shown)]
     body.append(_situation(failure, again, unusable))

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from model_server import Action, Asked
+
+from hpc_runner.rundir import RunDir
 
 
 @dataclass(frozen=True)
@@ -72,3 +76,39 @@ GARBAGE = (
     Action("empty"),
     Action(text='{"solution": "def f(): pass"}'),
 )
+
+
+@dataclass(frozen=True)
+class Leaks:
+    """Where a secret was found."""
+
+    files: list[Path]
+    """Of the run's directory."""
+    processes: list[str]
+    """Command lines of the run's processes that have it in their environment or arguments."""
+    looked_at: int
+    """Processes."""
+
+
+def leaks(run: RunDir, secret: str, besides: Collection[int] = ()) -> Leaks:
+    """Look for a secret in all files of a run, and in all its processes but some."""
+    wanted = secret.encode()
+    files = [path for path in run.root.rglob("*") if path.is_file() and wanted in _bytes(path)]
+    found, looked_at = [], 0
+    for process in Path("/proc").iterdir():
+        if not process.name.isdecimal() or int(process.name) in {*besides, os.getpid()}:
+            continue
+        words = _bytes(process / "cmdline")
+        if os.fsencode(run.root) not in words or b"sandbox" not in words:
+            continue
+        looked_at += 1
+        if wanted in words + _bytes(process / "environ"):
+            found.append(words.replace(b"\0", b" ").decode())
+    return Leaks(files, found, looked_at)
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""  # it has ended, or was replaced

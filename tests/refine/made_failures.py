@@ -15,7 +15,7 @@ TESTS = Calls(
 
 def failed(code: str = "def f(x):\n    return x\n", **given: Any) -> Failure:
     """One whose first case fails; ``given`` are other fields, or the candidate's."""
-    own = {key: given.pop(key) for key in ("language", "task_id", "tests") if key in given}
+    own = {key: given.pop(key) for key in ("language", "task_id") if key in given}
     history: tuple[Earlier, ...] = given.pop("history", ())
     candidate = Candidate(
         **{"task_id": "t/1", "code": code, "tests": TESTS, "generation": len(history), **own}
