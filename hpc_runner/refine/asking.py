@@ -30,6 +30,8 @@ __all__ = ["Asking", "Choice", "Settled"]
 
 AGAIN = 1
 """How often a question is asked again whose answer was of no use."""
+TELL_S = 30.0
+"""How often people are told that it goes on."""
 DRAIN_S = 60.0
 """What requests under way get when no more are wanted: they are paid for already."""
 
@@ -84,8 +86,10 @@ class Asking:
 
     # The side of the coordinator's thread
 
-    def settle_all(self, found: list[tuple[str, Failure]]) -> list[Settled]:
-        """For each failure, by its cluster's key.
+    def settle_all(
+        self, found: list[tuple[str, Failure]], waiting: Callable[[], None]
+    ) -> list[Settled]:
+        """For each failure, by its cluster's key; ``waiting`` is called every ``TELL_S`` seconds.
 
         Raises ``CancelledError`` when ``stop`` was called, ``ModelUnavailable``,
         ``StorageError``.
@@ -95,7 +99,15 @@ class Asking:
         if not found:
             return []
         self._start()
-        return self._on_loop(self._gather(found))
+        assert self._loop is not None
+        gathered = asyncio.run_coroutine_threadsafe(self._gather(found), self._loop)
+        while True:
+            try:
+                return gathered.result(TELL_S)
+            except TimeoutError:
+                if gathered.done():
+                    raise
+                waiting()
 
     def begin(self, find: Callable[[], list[tuple[str, Failure]]]) -> None:
         """Ask about what ``find`` finds, and return at once: the ledger will have the answers.

@@ -137,7 +137,7 @@ class Engine:
                         opening.add(self._refine(batch))
         except CancelledError:
             return None
-        self._say(self._told(opening.candidates))
+        self._say(f"{opening.candidates:,} new candidates; {self._spent()}")
         return opening.candidates
 
     def early(self, run: RunDir, wave: int, finished: Set[int]) -> None:
@@ -164,7 +164,8 @@ class Engine:
         made = {failure.candidate_id: self._alone(failure) for failure in batch}
         left = [failure for failure in batch if made[failure.candidate_id] is None]
         alike = list(clusters(left))
-        settled = self._asking.settle_all([(key, group[0]) for key, group in alike])
+        questions = [(key, group[0]) for key, group in alike]
+        settled = self._asking.settle_all(questions, lambda: self._say(self._spent()))
         for (key, group), one in zip(alike, settled, strict=True):
             for failure in group:
                 first = key not in self._counted
@@ -213,10 +214,7 @@ class Engine:
         most = forecast(found.count, found.mean_chars(), self._asking.answers)
         return f"{line}: at most about {most.tokens:,.0f} tokens, ${most.usd:,.2f}"
 
-    def _told(self, candidates: int) -> str:
+    def _spent(self) -> str:
         answers = self._asking.answers
         cost = f"${answers.usd:,.2f}" if not answers.unknown_usd else "an unknown amount"
-        return (
-            f"{candidates:,} new candidates; {answers.count:,} answers so far, "
-            f"{answers.tokens:,} tokens, {cost}"
-        )
+        return f"{answers.count:,} answers so far, {answers.tokens:,} tokens, {cost}"

@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "refine"))
 from fixing import SecondTime, leaks, problems
 from model_server import ModelServer
 
-PROBLEMS = 8
+PROBLEMS = 6
 KEY = "sk-or-v1-77ab90ce41"
 
 
@@ -43,7 +43,7 @@ def test_mended_by_nothing_but_jobs(
     with ModelServer(SecondTime(problems(source)), key=KEY) as server:
         config = {
             "corpus": (str(corpus),), "code_field": "buggy_solution", "runtime": "local",
-            "require_isolation": "limits", "rounds": 1, "slots": 2, "shard_size": 4,
+            "require_isolation": "limits", "rounds": 1, "slots": 2, "shard_size": 3,
             "refine": {"mode": "failing", "api_base": server.api_base("openrouter")},
         }  # fmt: skip
         told = {"time": 10, "cpus_per_task": 2, "coordinator": {"memory": "1G"}}
