@@ -190,6 +190,87 @@ def test_hostile_words_stay_words(place: Sandbox) -> None:
     assert "\n<script" not in made["README.md"]
 
 
+STRANGE = """
+import os, sys
+def strange(mode: str):
+    if mode == "surrogate": return "\\ud800"
+    if mode == "key": return {"\\ud800": 1}
+    if mode == "message": raise ValueError("\\ud800")
+    if mode == "huge": return 1 << 100_000
+    if mode in ("forged", "deep"):
+        import json
+        frame = sys._getframe()
+        while "request" not in frame.f_locals: frame = frame.f_back
+        request = frame.f_locals["request"]
+        value = [float("nan"), "\\ud800"] if mode == "forged" else json.loads("[" * 800 + "]" * 800)
+        text = "\\n%s %s\\n" % (request["nonce"], json.dumps({"value": value}))
+        os.write(1, text.encode())
+        os._exit(0)
+    if mode == "large": return 1 << 200
+    if mode == "nested":
+        found = []
+        for _ in range(95): found = [found]
+        return found
+    if mode == "protocol":
+        for line in ('{"jsonrpc":"2.0","id":1,"result":{}}', "Content-Length: 3"):
+            os.write(1, (line + chr(10)).encode()); os.write(2, (line + chr(10)).encode())
+        return "said"
+    if mode == "bytes": os.write(1, bytes(range(256))); return "\\0"
+    if mode == "megabytes": return "x" * 3_000_000
+    if mode == "flood": os.write(1, b"y" * 30_000_000)
+    if mode == "exit": os._exit(0)
+    if mode == "kill": os.kill(0, 9)
+    if mode == "close": os.close(1); os.close(2); return 1
+    return mode
+"""
+
+
+def test_strange_results_leave_the_server_as_it_was(place: Sandbox, tmp_path: Path) -> None:
+    tool = tool_of(of_calls(STRANGE, "strange", (["a"], "a")), place)
+    tool = tool.model_copy(update={"returns": ["any", []], "returns_source": "unknown"})
+    path = tmp_path / "tools.json"
+    path.write_text(bundle([tool], "strange").model_dump_json())
+    code = (
+        "from pathlib import Path; from hpc_runner.export.mcp.server import main;"
+        f"main(Path({str(path)!r}), [])"
+    )
+    errors = {
+        "surrogate": "lone surrogate",
+        "key": "lone surrogate",
+        "forged": "no result",
+        "deep": "no result",
+        "message": "ValueError",
+        "huge": "no result",
+        "flood": "wrote more",
+        "exit": "ended before",
+        "kill": "ended before",
+        "close": "ended before",
+    }
+    values = {
+        "large": {"result": 1 << 200},
+        "megabytes": {"result": "x" * 3_000_000},
+        "b": {"result": "b"},
+    }
+
+    async def ask(client: Client) -> None:
+        for mode, said in errors.items():
+            answer = await client.call_tool("strange", {"mode": mode})
+            assert answer.is_error, mode
+            assert said in answer.content[0].text, mode
+        for mode, content in values.items():
+            answer = await client.call_tool("strange", {"mode": mode})
+            assert answer.structured_content == content, mode
+        said = (await client.call_tool("strange", {"mode": "protocol"})).structured_content
+        assert said["result"] == "said"
+        assert "jsonrpc" in said["printed"]
+        raw = (await client.call_tool("strange", {"mode": "bytes"})).structured_content
+        assert raw["result"] == "\0"
+        assert not (await client.call_tool("strange", {"mode": "nested"})).is_error
+        assert [one.name for one in (await client.list_tools()).tools] == ["strange"]
+
+    asked([sys.executable, "-c", code], ask)
+
+
 # A server that doesn't do what it says
 
 

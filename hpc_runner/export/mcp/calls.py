@@ -6,6 +6,7 @@ What a program does is a value here, its errors included; an exception is troubl
 from __future__ import annotations
 
 import json
+import math
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -113,7 +114,9 @@ def _answer(text: str, printed: str) -> Outcome:
     try:
         answer = json.loads(text.partition("\n")[0])
         if "error" in answer:
-            return Outcome(error=f"{answer['kind']}: {answer['error']}".rstrip(": ")[:_SHOWN])
+            said = f"{answer['kind']}: {answer['error']}".rstrip(": ")[:_SHOWN]
+            return Outcome(error=said.encode("utf-8", "replace").decode())
+        _must_be_plain(answer)
         content = {"result": answer["value"]}
         if answer.get("changed"):
             content["changed"] = dict(answer["changed"])
@@ -122,6 +125,23 @@ def _answer(text: str, printed: str) -> Outcome:
     if printed:
         content["printed"] = printed
     return Outcome(content)
+
+
+def _must_be_plain(value: Any, depth: int = 0) -> None:
+    """Raises ValueError for what a JSON message can't hold: a program may have written its answer
+    itself, and what can't be sent on would end the server."""
+    if depth > sandboxed.MAX_DEPTH + 2:
+        raise ValueError("nested too deeply")
+    if isinstance(value, str):
+        value.encode("utf-8")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("not a number")
+    elif isinstance(value, list | dict):
+        for item in value:
+            _must_be_plain(item, depth + 1)
+        if isinstance(value, dict):
+            for item in value.values():
+                _must_be_plain(item, depth + 1)
 
 
 def _script(tool: Tool, arguments: Mapping[str, Any], place: Place) -> Outcome:

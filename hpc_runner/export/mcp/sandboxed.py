@@ -93,7 +93,7 @@ def plain(value: Any, depth: int = 0) -> Any:
     if depth > MAX_DEPTH:
         raise ValueError("the result is nested deeper than %d, or in a circle" % MAX_DEPTH)
     if isinstance(value, str):
-        return str(value)
+        return _unicode(str(value))
     if isinstance(value, int):
         return int(value)
     if isinstance(value, float):
@@ -117,6 +117,16 @@ def plain(value: Any, depth: int = 0) -> Any:
     raise TypeError("the result holds a %s, which is no plain data" % type(value).__name__)
 
 
+def _unicode(text: str) -> str:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError(
+            "the result holds a lone surrogate, which no UTF-8 text can hold"
+        ) from None
+    return text
+
+
 def _items(value: Any) -> Any:
     for count, item in enumerate(value):
         if count == MAX_ITEMS:
@@ -132,7 +142,7 @@ def _ordered(value: Any) -> Any:
 
 
 def _text(key: Any) -> str:
-    return key if isinstance(key, str) else json.dumps(plain(key))
+    return _unicode(str(key)) if isinstance(key, str) else json.dumps(plain(key))
 
 
 def load(code: str, name: str) -> Dict[str, Any]:
