@@ -19,6 +19,7 @@ from hpc_runner.refine.keys import Secret
 from hpc_runner.refine.limiter import Limiter, Turn
 from hpc_runner.refine.models import Route, parse_model
 from hpc_runner.refine.refiner import Finish, ModelSpec, Part, Question, Reply, Usage
+from hpc_runner.refine.succession import Succession
 from hpc_runner.refine.trouble import Kind, Trouble, judge, one_line
 
 HEADERS = {
@@ -44,11 +45,10 @@ class ClaudeRefiner:
         patience: Patience = Patience(),  # noqa: B008 - frozen
     ) -> None:
         self._spec = spec
-        self._route = route
         self._key = key
-        self._say = say
         self._patience = patience
         self._breaker = Breaker(route.provider, patience)
+        self._models = Succession(route, strict=spec.strict, breaker=self._breaker, say=say)
         self._limiter = Limiter(spec.concurrency, spec.requests_per_minute, spec.tokens_per_minute)
         self._loading = asyncio.Lock()
         self._litellm: Any = None
@@ -58,7 +58,7 @@ class ClaudeRefiner:
 
     @property
     def model(self) -> str:
-        return str(self._route)
+        return str(self._models.route)
 
     async def ask(self, question: Question) -> Reply:
         await self._load()
@@ -67,7 +67,7 @@ class ClaudeRefiner:
         while True:
             async with self._limiter.turn(self._estimate(question)) as turn:
                 self._breaker.check()
-                route = self._route
+                route = self._models.route
                 tries += 1
                 reply = await self._request(question, route)
                 self._take_note(reply, turn)
@@ -159,7 +159,7 @@ class ClaudeRefiner:
         if trouble.kind is Kind.RUN:
             self._breaker.stop(f"{route}: {trouble.why}")
         elif trouble.kind is Kind.RETIRED:
-            self._retire(route, trouble)
+            self._models.retire(route, trouble)
         elif trouble.kind is Kind.QUESTION:
             self._breaker.refused(trouble)
         if self._breaker.broken:
@@ -178,18 +178,6 @@ class ClaudeRefiner:
         longest = min(patience.backoff_s * 2.0 ** max(failures - 1, 0), patience.longest_backoff_s)
         drawn = longest * random.uniform(0.5, 1.0)
         return max(drawn, min(trouble.retry_after_s or 0.0, patience.throttled_s))
-
-    def _retire(self, route: Route, trouble: Trouble) -> None:
-        """Go on with the successor.  Only the first question that finds out does anything."""
-        if route != self._route:
-            return
-        following = route.successor()
-        if self._spec.strict or following is None:
-            why = "strict_model is set" if self._spec.strict else "no successor is known"
-            self._breaker.stop(f"{route} is gone ({trouble.why}), and {why}: choose with --model")
-            return
-        self._say(f"{route} is gone ({trouble.why}): {following} is asked from now on")
-        self._route = following
 
     def _estimate(self, question: Question) -> float:
         characters = sum(len(part.text) for part in (*question.system, *question.user))
@@ -247,18 +235,19 @@ def _client(litellm: Any, timeout_s: float) -> Any:
 def messages(question: Question) -> list[dict[str, Any]]:
     """As litellm takes them: a block for each part, the last stable one marked for caching."""
     return [
-        {"role": role, "content": _blocks(parts)}
+        {"role": role, "content": blocks(parts)}
         for role, parts in (("system", question.system), ("user", question.user))
         if parts
     ]
 
 
-def _blocks(parts: Sequence[Part]) -> list[dict[str, Any]]:
-    blocks: list[dict[str, Any]] = [{"type": "text", "text": part.text} for part in parts]
+def blocks(parts: Sequence[Part]) -> list[dict[str, Any]]:
+    """Of one message."""
+    found: list[dict[str, Any]] = [{"type": "text", "text": part.text} for part in parts]
     stable = [index for index, part in enumerate(parts) if part.stable]
     if stable:
-        blocks[stable[-1]]["cache_control"] = {"type": "ephemeral"}
-    return blocks
+        found[stable[-1]]["cache_control"] = {"type": "ephemeral"}
+    return found
 
 
 # Replies
@@ -268,11 +257,11 @@ def _reply(response: Any, route: Route, limit: int) -> Reply:
     choice = response.choices[0]
     text = choice.message.content or ""
     usage = _usage(response, route)
-    finish = _finish(choice, text, usage.completion_tokens >= limit)
+    finish = finish_of(choice, text, full=usage.completion_tokens >= limit)
     return Reply(text, finish, _who(response, route), usage, seconds=0.0, tries=1)
 
 
-def _finish(choice: Any, text: str, full: bool) -> Finish:
+def finish_of(choice: Any, text: str, *, full: bool) -> Finish:
     reason = choice.finish_reason
     if reason in ("content_filter", "refusal") or getattr(choice.message, "refusal", None):
         return Finish.REFUSAL

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hpc_runner.errors import ConfigError
+from hpc_runner.refine.batches import PREFIX as BATCH
+from hpc_runner.refine.batches import BatchRefiner
 from hpc_runner.refine.claude import ClaudeRefiner
 from hpc_runner.refine.keys import read_key
 from hpc_runner.refine.models import parse_model
@@ -29,6 +31,8 @@ def make_refiner(spec: ModelSpec, *, say: Callable[[str], None] = to_stderr) -> 
     """
     if spec.name.startswith(PREFIX):
         return ScriptedRefiner.load(Path(spec.name.removeprefix(PREFIX)))
+    if spec.name.startswith(BATCH):
+        return _make_batches(spec, say)
     route = parse_model(spec.name)
     key = read_key(route.provider, spec.key_file, os.environ)
     _check_installed("litellm", "pip install 'hpc-runner[llm]'")
@@ -37,6 +41,19 @@ def make_refiner(spec: ModelSpec, *, say: Callable[[str], None] = to_stderr) -> 
     if route.provider == "vertex_ai":
         _check_installed("google.auth", "pip install google-auth")
     return ClaudeRefiner(spec, route, key, say=say)
+
+
+def _make_batches(spec: ModelSpec, say: Callable[[str], None]) -> Refiner:
+    route = parse_model(spec.name.removeprefix(BATCH))
+    key = None
+    if route.provider == "anthropic":
+        key = read_key(route.provider, spec.key_file, os.environ)
+    if key is None:
+        raise ConfigError(
+            f"--model {spec.name}: only Anthropic's own API takes batches here, and {route} isn't"
+            " there; for example batch:anthropic/claude-sonnet-5"
+        )
+    return BatchRefiner(spec, route, key, say=say)
 
 
 def _check_installed(package: str, how: str) -> None:

@@ -124,7 +124,7 @@ class ModelSpec:
     """Which model is asked, and how.  It holds no key: at most the path of a file with one."""
 
     name: str = DEFAULT_MODEL
-    """A Claude Sonnet (docs/models.md), or ``scripted:FILE``."""
+    """A Claude Sonnet (docs/models.md), ``batch:`` and one of Anthropic's, ``scripted:FILE``."""
     strict: bool = False
     """Stop when the model is retired, instead of taking its successor."""
     temperature: float = 0.1
@@ -144,5 +144,7 @@ class ModelSpec:
     """Prompt and answer together, at most."""
     key_file: Path | None = None
     """A file that holds the provider's key and nothing else; the environment if None."""
+    batches: Path | None = None
+    """File of the batches that were sent; without it they are sent anew by the next process."""
     api_base: str | None = None
     """Address of a proxy or gateway that stands in for the provider."""

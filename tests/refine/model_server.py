@@ -15,6 +15,7 @@ The script is JSONL, a rule per line, and the first that matches is done: ``mode
 before, ``times`` how often the rule is good for, ``share`` of all requests it takes (drawn with
 a seed).  The rest are fields of ``Action``.  Where no rule matches, the text is "no rule".
 GET /counts tells what was asked, answered and paid; the server counts by itself.
+Anthropic's message batches are in model_batches.py.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import model_batches
 from model_wire import (
     anthropic_reply,
     blocks,
@@ -68,7 +70,7 @@ OPENROUTER_SAYS = {
 }
 KINDS = (
     "answer", "length", "refusal", "empty", "hang", "stall", "drop", "reset", "html", "not_json",
-    "error_in_200", *ERRORS,
+    "error_in_200", "expired", *ERRORS,
 )  # fmt: skip
 
 
@@ -135,6 +137,7 @@ class ModelServer:
         self.respond = respond
         self.key = key
         self.counts = Counts()
+        self.batches = model_batches.Batches(self)
         self.asked: list[Asked] = []
         self.keep_asked = True
         self._port = port
@@ -194,20 +197,22 @@ class ModelServer:
             for name, _, value in (line.partition(":") for line in head[1:] if line)
         }
         data = await reader.readexactly(int(headers.get("content-length", 0)))
+        if path.startswith(model_batches.PATH):
+            return await self.batches.serve(path, data, headers, writer)
         if method == "GET" and path == "/counts":
             return await send(writer, 200, json.dumps(vars(self.counts)))
         api = {"/api/v1/chat/completions": "openrouter", "/v1/messages": "anthropic"}.get(path)
         if method != "POST" or api is None:
             return await send(writer, 404, json.dumps({"error": {"message": f"no {path}"}}))
-        asked = self._ask(api, json.loads(data), headers)
+        asked = self.ask(api, json.loads(data), headers)
         self._busy += 1
         self.counts.most_at_once = max(self.counts.most_at_once, self._busy)
         try:
-            return await self._act(asked, self._action(asked), writer)
+            return await self._act(asked, self.action(asked), writer)
         finally:
             self._busy -= 1
 
-    def _ask(self, api: str, body: dict[str, Any], headers: dict[str, str]) -> Asked:
+    def ask(self, api: str, body: dict[str, Any], headers: dict[str, str]) -> Asked:
         prompt = "\n".join(text for text, _ in blocks(body))
         digest = hashlib.sha256(prompt.encode()).hexdigest()
         asked = Asked(
@@ -225,7 +230,7 @@ class ModelServer:
             self.asked.append(asked)
         return asked
 
-    def _action(self, asked: Asked) -> Action:
+    def action(self, asked: Asked) -> Action:
         sent = asked.headers.get("x-api-key") or asked.headers.get("authorization", "")
         if self.key is not None and sent.removeprefix("Bearer ") != self.key:
             return Action("wrong_key")
@@ -253,7 +258,7 @@ class ModelServer:
                 200,
                 json.dumps({"error": {"code": 502, "message": "Provider returned error"}}),
             )
-        reply = self._pay(asked, action)
+        reply = self.pay(asked, action)
         whole = json.dumps(reply)
         if action.kind == "reset":
             writer.write(header(200, len(whole), "application/json") + whole[:40].encode())
@@ -279,7 +284,7 @@ class ModelServer:
         extra = {} if action.retry_after is None else {"retry-after": action.retry_after}
         return await send(writer, status, json.dumps(body), extra=extra)
 
-    def _pay(self, asked: Asked, action: Action) -> dict[str, Any]:
+    def pay(self, asked: Asked, action: Action, factor: float = 1.0) -> dict[str, Any]:
         """The reply, counted as paid."""
         text = action.text if action.kind not in ("refusal", "empty") else ""
         prompt = action.prompt_tokens
@@ -289,7 +294,7 @@ class ModelServer:
             limit = asked.body["max_tokens"]
             completion = limit if action.kind == "length" else min(tokens(text), limit)
         cached = min(self._from_cache(asked), prompt)
-        usd = (
+        usd = factor * (
             (prompt - cached) * USD_PER_PROMPT_TOKEN
             + cached * USD_PER_CACHED_TOKEN
             + completion * USD_PER_COMPLETION_TOKEN
