@@ -33,6 +33,7 @@ RUN/
                                before its candidates
   waves/000/tally.json         verdicts of finished shards, so that status needn't count again
   answers.jsonl                what models answered, as it came: nothing is paid for twice
+  batches.jsonl                batches of questions that were sent, and what is in each
   votes.parquet                after the last wave's vote
   summary.json                 what `hpc-runner report` prints
   lock/000001.json             who coordinates the run, or did last
@@ -103,6 +104,10 @@ class RunDir:
     @property
     def answers(self) -> Path:
         return self.root / "answers.jsonl"
+
+    @property
+    def batches(self) -> Path:
+        return self.root / "batches.jsonl"
 
     @property
     def votes(self) -> Path:

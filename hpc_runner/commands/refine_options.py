@@ -34,7 +34,7 @@ def refining(
     model: Annotated[
         str | None,
         _option(
-            help="A Claude Sonnet, or scripted:FILE.",
+            help="A Claude Sonnet, batch:NAME (half the price, within a day), scripted:FILE.",
             show_default="OpenRouter's anthropic/claude-sonnet-4",
         ),
     ] = None,

@@ -18,6 +18,7 @@ from hpc_runner.config import RefineConfig
 from hpc_runner.errors import HpcRunnerError, ModelBusy, QuestionError
 from hpc_runner.refine import convergence
 from hpc_runner.refine.answers import Unusable, program_in
+from hpc_runner.refine.batches import PREFIX as BATCH
 from hpc_runner.refine.budget import Budget
 from hpc_runner.refine.convergence import Reason
 from hpc_runner.refine.failures import Failure
@@ -32,6 +33,8 @@ AGAIN = 1
 """How often a question is asked again whose answer was of no use."""
 TELL_S = 30.0
 """How often people are told that it goes on."""
+IN_BATCHES = 10_000
+"""Questions at a time that wait for batches: the more of them, the fewer batches."""
 DRAIN_S = 60.0
 """What requests under way get when no more are wanted: they are paid for already."""
 
@@ -155,7 +158,8 @@ class Asking:
     async def _prepare(self) -> None:
         config = self._config
         self._budget = Budget(self.answers, config.budget_usd, config.budget_tokens)
-        self._room = asyncio.Semaphore(config.concurrency)
+        batched = (config.model or "").startswith(BATCH)
+        self._room = asyncio.Semaphore(IN_BATCHES if batched else config.concurrency)
         self._gatherings: set[asyncio.Task[Any]] = set()
 
     async def _ahead(self, find: Callable[[], list[tuple[str, Failure]]]) -> None:

@@ -35,7 +35,8 @@ from hpc_runner.runinfo import RunInfo, read_info
 __all__ = ["Engine", "check_refinement", "foretell", "model_spec", "refinement"]
 
 
-def model_spec(config: RefineConfig) -> ModelSpec:
+def model_spec(config: RefineConfig, run: RunDir | None = None) -> ModelSpec:
+    """``run`` is where batches are remembered that were sent."""
     return ModelSpec(
         name=config.model or DEFAULT_MODEL,
         strict=config.strict_model,
@@ -43,6 +44,7 @@ def model_spec(config: RefineConfig) -> ModelSpec:
         requests_per_minute=config.requests_per_minute,
         tokens_per_minute=config.tokens_per_minute,
         key_file=None if config.key_file is None else Path(config.key_file),
+        batches=None if run is None else run.batches,
         api_base=config.api_base,
     )
 
@@ -53,9 +55,11 @@ def check_refinement(config: RefineConfig, say: Callable[[str], None]) -> None:
         _refiner(config, say)
 
 
-def _refiner(config: RefineConfig, say: Callable[[str], None]) -> Refiner | None:
+def _refiner(
+    config: RefineConfig, say: Callable[[str], None], run: RunDir | None = None
+) -> Refiner | None:
     try:
-        return make_refiner(model_spec(config))
+        return make_refiner(model_spec(config, run))
     except KeyMissing as missing:
         say(f"No model is asked: {missing}. What needs none is repaired all the same")
         return None
@@ -89,7 +93,7 @@ def refinement(
     if config.mode == "none":
         yield None
         return
-    engine = Engine(run, config, _refiner(config, say), say, read_info(run).config.seed)
+    engine = Engine(run, config, _refiner(config, say, run), say, read_info(run).config.seed)
     try:
         yield engine
     finally:

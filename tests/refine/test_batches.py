@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from asking import HASTE, KEY, question
 from model_server import Action, Asked, ModelServer
+from test_refinement import RIGHT, answers, finish, program, refined, refined_run
 
 from hpc_runner.errors import ConfigError, ModelBusy, ModelUnavailable, QuestionError
 from hpc_runner.refine.batches import BatchRefiner, Rhythm
@@ -190,3 +191,26 @@ def test_only_anthropics_own_api_takes_batches(monkeypatch: pytest.MonkeyPatch) 
     )
     with pytest.raises(ConfigError, match="only Anthropic's own API takes batches"):
         make_refiner(ModelSpec(name="batch:openrouter/anthropic/claude-sonnet-4"))
+
+
+def test_a_run_is_refined_by_a_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+    mended = json.dumps({"explanation": "so", "code": RIGHT})
+    corpus = [program(str(task), f"def f(x):\n    return x + {task}\n") for task in (2, 3, 4)]
+    with ModelServer(lambda asked: Action(text=mended), key=KEY) as server:
+        run = refined_run(
+            tmp_path,
+            corpus,
+            [],
+            model="batch:anthropic/claude-sonnet-4-6",
+            api_base=server.api_base("anthropic"),
+        )
+        finish(run)
+        assert list(map(len, server.batches.made.values())) == [3]
+    ledger = answers(run)
+    assert sum(row["usd"] for row in ledger) == pytest.approx(server.counts.usd)
+    assert {row["reason"] for row in refined(run).values()} == {None}
+    (sent,) = [json.loads(line) for line in run.batches.read_text().splitlines()]
+    assert sorted(sent["keys"]) == sorted(row["key"] for row in ledger)
+    for path in run.root.rglob("*"):
+        assert not path.is_file() or KEY.encode() not in path.read_bytes(), path
