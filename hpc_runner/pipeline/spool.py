@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from hpc_runner.config import RunConfig
 from hpc_runner.corpus.policy import given_environment
@@ -39,6 +41,8 @@ SHARD_BYTES = 32 << 20
 """A shard ends early when its programs and tests reach this size; a worker holds one shard."""
 
 _BATCH = 4096
+_AT_A_TIME = 4_000_000
+"""Rows that DuckDB groups at a time: more has no room in the memory that it gets."""
 _CODEC = pa.Codec("zstd", 1)
 _COLUMNS: list[tuple[str, pa.DataType]] = [
     ("row", pa.int64()),
@@ -119,34 +123,50 @@ class Spool:
         then the second of each, and so on; with ``slow_first`` first those that take long.
         """
         slowness = "-floor(log2(expected_s))" if slow_first else "0"
-        # What is sorted is narrow: windows over whole rows spill ten times as much.
-        steps = (
-            ("first", "SELECT min(row) AS row FROM read_parquet($1) GROUP BY candidate_id"),
-            (
-                "turns",
-                """
-                SELECT row, expected_s, row_number() OVER (PARTITION BY task ORDER BY row) AS turn
-                FROM (SELECT row, expected_s, hash(task_id) AS task
-                      FROM read_parquet($1) JOIN first USING (row))
-                """,
-            ),
-            (
-                "places",
-                f"""
-                SELECT row, row_number() OVER (ORDER BY {slowness}, turn, row) AS place FROM turns
-                """,
-            ),
-            (
-                "firsts",
-                """
-                SELECT s.* EXCLUDE (file, file_row), place
-                FROM read_parquet($1) s JOIN places USING (row)
-                """,
-            ),
+        # What is grouped and sorted is narrow, and no more of it at a time than has room.
+        of_candidate = self._scattered(
+            database,
+            """
+            SELECT row, candidate_id, hash(task_id) AS task, expected_s, hash(candidate_id) AS hash
+            FROM read_parquet($1)
+            """,
+            [str(self.table)],
         )
-        for name, query in steps:
-            files = [str(self.table)] if "$1" in query else []
-            database.execute(f"CREATE TABLE {name} AS {query}", files)
+        database.execute("CREATE TABLE first (row BIGINT, task UBIGINT, expected_s DOUBLE)")
+        for part in of_candidate:
+            database.execute(
+                """
+                INSERT INTO first SELECT min(row), arg_min(task, row), arg_min(expected_s, row)
+                FROM read_parquet($1) GROUP BY candidate_id
+                """,
+                [part],
+            )
+        of_task = self._scattered(
+            database, "SELECT row, task, expected_s, task // 65536 AS hash FROM first"
+        )
+        database.execute("CREATE TABLE turns (row BIGINT, expected_s DOUBLE, turn BIGINT)")
+        for part in of_task:
+            database.execute(
+                """
+                INSERT INTO turns
+                SELECT row, expected_s, row_number() OVER (PARTITION BY task ORDER BY row)
+                FROM read_parquet($1)
+                """,
+                [part],
+            )
+        database.execute(
+            f"""
+            CREATE TABLE places AS
+            SELECT row, row_number() OVER (ORDER BY {slowness}, turn, row) AS place FROM turns
+            """
+        )
+        database.execute(
+            """
+            CREATE TABLE firsts AS SELECT s.* EXCLUDE (file, file_row), place
+            FROM read_parquet($1) s JOIN places USING (row)
+            """,
+            [str(self.table)],
+        )
         database.execute("DROP TABLE first; DROP TABLE turns; DROP TABLE places")
         query = "SELECT count(*), coalesce(sum(expected_s), 0) FROM firsts"
         candidates, seconds = database.execute(query).fetchall()[0]
@@ -154,14 +174,21 @@ class Spool:
 
     def number_samples(self, database: DuckDBPyConnection) -> None:
         """Write ``samples.parquet``."""
-        database.execute(
-            """
-            CREATE TABLE numbered AS
-            SELECT row, row_number() OVER (PARTITION BY task_id ORDER BY row) - 1 AS sample
-            FROM (SELECT row, task_id FROM read_parquet($1))
-            """,
+        of_task = self._scattered(
+            database,
+            "SELECT row, task_id, hash(task_id) AS hash FROM read_parquet($1)",
             [str(self.table)],
         )
+        database.execute("CREATE TABLE numbered (row BIGINT, sample BIGINT)")
+        for part in of_task:
+            database.execute(
+                """
+                INSERT INTO numbered
+                SELECT row, row_number() OVER (PARTITION BY task_id ORDER BY row) - 1
+                FROM read_parquet($1)
+                """,
+                [part],
+            )
         database.execute(
             """
             SELECT row, file, file_row, task_id, sample, candidate_id
@@ -172,6 +199,26 @@ class Spool:
         with rows_writer(self._run.samples, SAMPLES) as add:
             for row in _fetched(database):
                 add(row)
+
+    def _scattered(
+        self, database: DuckDBPyConnection, query: str, values: Sequence[object] = ()
+    ) -> Iterator[list[str]]:
+        """What ``query`` gives, in parts: Parquet files of each, gone when the next is asked for.
+        Rows with the same ``hash`` are in one part."""
+        parts = -(-pq.read_metadata(self.table).num_rows // _AT_A_TIME)
+        where = self._run.planning / "scattered"
+        database.execute(
+            f"""
+            COPY (SELECT * EXCLUDE (hash), hash % {parts} AS part FROM ({query}))
+            TO '{str(where).replace("'", "''")}'
+            (FORMAT parquet, PARTITION_BY (part), ROW_GROUP_SIZE 20480)
+            """,
+            list(values),
+        )
+        for part in sorted(where.iterdir()):
+            yield [str(path) for path in part.iterdir()]
+            shutil.rmtree(part)
+        where.rmdir()
 
     def _identity(self, sample: Sample, row: int) -> tuple[Any, ...]:
         candidate = sample.candidate

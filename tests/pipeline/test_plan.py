@@ -18,6 +18,7 @@ from hpc_runner.config import RunConfig
 from hpc_runner.corpus.readers import Sample
 from hpc_runner.errors import ConfigError, CorpusError, RowError, RunError, RuntimeFailure
 from hpc_runner.model import Candidate
+from hpc_runner.pipeline import spool
 from hpc_runner.pipeline.plan import Counts, lay_out, plan
 from hpc_runner.pipeline.sizing import MOST_PER_SHARD, shard_size
 from hpc_runner.results.store import read_shard, shard_count
@@ -81,6 +82,22 @@ def test_every_sample_is_kept_and_every_candidate_is_in_one_shard(
         assert candidate.task_id == corpus[first][0]
     assert all(len(shard) <= size for shard in laid)
     assert counts == Counts(len(corpus), len(set(ids)), 0, 0, len(laid))
+
+
+@settings(deadline=None, max_examples=15)
+@given(programs)
+def test_a_corpus_too_large_for_one_look_is_planned_the_same(
+    corpus: list[tuple[str, str]],
+) -> None:
+    def planned() -> tuple[list[list[tuple[bytes, int, Candidate]]], list[object]]:
+        with tempfile.TemporaryDirectory() as where:
+            run, _ = laid_out(Path(where), corpus, shard_size=4)
+            return shards(run), pq.read_table(run.samples).to_pylist()
+
+    whole = planned()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(spool, "_AT_A_TIME", 3)
+        assert planned() == whole
 
 
 def test_the_candidates_of_a_task_are_spread(tmp_path: Path) -> None:
