@@ -36,6 +36,7 @@ RUN/
   batches.jsonl                batches of questions that were sent, and what is in each
   votes.parquet                after the last wave's vote
   summary.json                 what `hpc-runner report` prints
+  behaviours/32-0/             what `hpc-runner select --method inputs` ran: a run of its own
   lock/000001.json             who coordinates the run, or did last
   cancelled                    present when the user cancelled the run
 """
@@ -124,6 +125,10 @@ class RunDir:
     def scratch(self, name: str) -> Path:
         """Where a query puts what doesn't fit into memory; gone when it ends."""
         return self.root / f".scratch-{name}"
+
+    def behaviours(self, inputs: int, seed: int) -> RunDir:
+        """The run of this one's programs on generated inputs."""
+        return RunDir(self.root / "behaviours" / f"{inputs}-{seed}")
 
     @property
     def lock(self) -> Path:

@@ -11,6 +11,11 @@ Candidates that pass the same tests are one group, and its score is the number o
 times the number of tests that it passes (dual execution agreement: Chen et al. 2022, CodeT).
 It needs the outcome of every test: a run with ``--every-test``.
 
+``inputs``: as ``behaviour``, in a run whose programs end with a line that says what their
+function makes of each of many inputs (pipeline/behaviours.py).  Inputs for which more than half
+of a task's samples raise an exception are hardly meant to be, and are left out; a sample that
+raises one for each of them is no answer.
+
 A candidate's first judged execution counts, in the order of rounds and environments: the neutral
 one.  Samples that share a candidate count each.  Ties go to the group with the sample that comes
 first in the corpus, and of a group the first sample is taken.
@@ -22,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
+from hpc_runner.corpus.inputs import MARK
 from hpc_runner.errors import ConfigError
 from hpc_runner.results.query import connect, dict_rows, result_files, steady, table_view
 from hpc_runner.results.schema import SAMPLES, VOTES
@@ -80,7 +86,7 @@ WITH judged AS (
 )
 SELECT s.task_id, s.sample, s.row, s.candidate_id,
        coalesce(r.verdict IN ('accepted', 'wrong_answer'), false) AS answers,
-       lower(hex(r.stdout_sha256)) AS printed, r.tests AS tests
+       lower(hex(r.stdout_sha256)) AS printed, r.tests AS tests, r.stdout_tail AS tail
 FROM samples s LEFT JOIN (FROM judged WHERE place = 1) r USING (candidate_id)
 """
 _BEHAVIOUR = """
@@ -96,7 +102,32 @@ FROM (SELECT *, list_sort(list_transform(
         list_filter(tests, lambda t: t.outcome = 'accepted'), lambda t: t.name)) AS names
       FROM done)
 """
-METHODS = {"behaviour": _BEHAVIOUR, "agreement": _AGREEMENT}
+_INPUTS = f"""
+CREATE TEMP TABLE grouped AS
+WITH shown AS (
+    SELECT *, regexp_extract(tail, '\\n{MARK}((?: [!A-Za-z0-9_]+)+)\\n*$', 1) AS line,
+           string_split(trim(line), ' ') AS outs
+    FROM done
+),
+each AS (
+    SELECT task_id, unnest(outs) AS out, unnest(range(len(outs))) AS place
+    FROM shown WHERE answers AND line <> ''
+),
+odd AS (
+    SELECT task_id, list(place) AS places
+    FROM (SELECT task_id, place FROM each GROUP BY ALL HAVING avg((out[1] = '!')::INT) > 0.5)
+    GROUP BY task_id
+)
+SELECT s.*, NULL::INTEGER AS passed,
+       CASE WHEN line = '' THEN md5(printed || array_to_string(list_transform(
+           tests, lambda t: t.name || chr(31) || t.outcome || chr(31) || t.message), chr(30)))
+       ELSE md5(array_to_string(list_filter(
+           outs, lambda out, n: NOT list_contains(coalesce(places, []), n - 1)), ' ')) END AS kind
+FROM (SELECT * REPLACE (answers AND (NOT bool_or(line <> '') OVER (PARTITION BY task_id)
+          OR len(list_filter(outs, lambda out: line <> '' AND out[1] <> '!')) > 0) AS answers)
+      FROM shown) s LEFT JOIN odd USING (task_id)
+"""
+METHODS = {"behaviour": _BEHAVIOUR, "agreement": _AGREEMENT, "inputs": _INPUTS}
 """How to choose; each makes ``grouped`` from ``done``."""
 
 _CHOICES = """

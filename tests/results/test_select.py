@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from results.made_runs import MadeCandidate, make_run
 from typer.testing import CliRunner
@@ -16,7 +17,10 @@ from typer.testing import CliRunner
 from hpc_runner.cli import app
 from hpc_runner.config import RunConfig
 from hpc_runner.errors import ConfigError
+from hpc_runner.model import Candidate
+from hpc_runner.pipeline.behaviours import select_by_inputs
 from hpc_runner.results.select import select
+from hpc_runner.results.store import CandidateWriter
 from hpc_runner.results.vote import vote
 from hpc_runner.rundir import RunDir
 from hpc_runner.runinfo import read_info, write_info
@@ -164,3 +168,48 @@ def test_agreement_finds_the_right_programs_of_humaneval(
         told = [item.sample for item in found if item.supporters < 3]
         assert len(told) >= len(rows) / 2
         assert set(told) == {1}, method
+
+
+def test_inputs_tell_apart_what_the_examples_do_not(tmp_path: Path) -> None:
+    from hpc_runner.pipeline.coordinator import run_to_end
+    from hpc_runner.pipeline.local_scheduler import LocalScheduler
+    from hpc_runner.pipeline.plan import plan
+
+    tests = {"kind": "assertions", "cases": ["assert largest([1, 2]) == 2"]}
+    codes = [
+        "def largest(x):\n    return x[-1]",
+        "def largest(x):\n    return max(x)",
+        "def largest(x):\n    return sorted(x)[-1]",
+        "def largest(x):\n    return 2",
+        "def largest(x):\n    raise SystemExit",
+    ]
+    printing = {"task_id": "B", "code": "print(1)", "tests": {"kind": "none"}}
+    lines = [*({"task_id": "A", "code": code, "tests": tests} for code in codes), printing]
+    corpus = tmp_path / "corpus.jsonl"
+    corpus.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    values = {"corpus": (str(corpus),), "runtime": "local", "require_isolation": "limits"}
+    run = RunDir(tmp_path / "run")
+    plan(run, RunConfig.parse({**values, "rounds": 1}), progress=lambda _: None)
+    run_to_end(run, LocalScheduler(1), on_change=lambda _: None, say=lambda _: None)
+    assert select(run).tasks[0].supporters == 4, "the one example tells nothing"
+    found = select_by_inputs(run, 16, 0, None, workers=1, progress=lambda _: None)
+    a, b = found.tasks
+    assert (a.sample, a.supporters, a.samples, a.groups) == (1, 2, 5, 3)
+    assert a.candidate_id is not None and (b.sample, b.supporters) == (0, 1)
+    [first] = [row for row in pq.read_table(run.samples).to_pylist() if row["row"] == 1]
+    assert a.candidate_id == first["candidate_id"].hex(), "the run's own candidate"
+    again = CliRunner().invoke(
+        app, ["select", str(run.root), "--method", "inputs", "--inputs", "16", "--json"]
+    )
+    assert again.exit_code == 0, again.output
+    assert json.loads(again.stdout) == json.loads(found.model_dump_json())
+
+
+def test_without_a_function_there_are_no_inputs(tmp_path: Path) -> None:
+    run = make_run(tmp_path, [printing("A", "x")])
+    run.candidates(0).unlink()
+    [row] = pq.read_table(run.samples).to_pylist()
+    with CandidateWriter(run.candidates(0)) as writer:
+        writer.write_shard([(row["candidate_id"], 0, Candidate(task_id="A", code="print(1)"))])
+    with pytest.raises(ConfigError, match="nothing to make inputs of"):
+        select_by_inputs(run, 8, 0, None, workers=1, progress=lambda _: None)
