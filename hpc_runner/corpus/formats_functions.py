@@ -12,7 +12,7 @@ from hpc_runner.corpus.languages import canonical
 from hpc_runner.corpus.rows import Row
 from hpc_runner.corpus.tasks import Program, Task, chosen_field, validated
 from hpc_runner.model import Assertions, Limits, Unittest
-from hpc_runner.sandbox.toolchains import WHOLE_TEST
+from hpc_runner.sandbox.native import WHOLE_TEST
 
 _CPP_HEAD = re.compile(r"^#include.*$", re.MULTILINE)
 

@@ -22,8 +22,9 @@ from hpc_runner.sandbox.dependencies import (
     write_sets,
 )
 from hpc_runner.sandbox.installer import audit
+from hpc_runner.sandbox.native import unsupported
 from hpc_runner.sandbox.readiness import target
-from hpc_runner.sandbox.toolchains import PYTHON, unsupported
+from hpc_runner.sandbox.toolchains import PYTHON
 
 __all__ = ["Precheck"]
 

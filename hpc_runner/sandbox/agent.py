@@ -969,9 +969,24 @@ def run_native(payload: Dict[str, Any], report: Report) -> NoReturn:
     become(payload["argv"], payload["variables"], report)
 
 
+def name_itself(program: str, path: str) -> None:
+    """Says at /proc/self/exe, where no other /proc is, what the loader, rustc and the JVM ask it:
+    which program this is."""
+    found = [os.path.join(folder, program) for folder in path.split(":")]
+    exe = next((name for name in found if os.access(name, os.X_OK)), program)
+    try:
+        os.makedirs("../tmp/.proc/self", exist_ok=True)
+        if os.path.lexists("../tmp/.proc/self/exe"):
+            os.unlink("../tmp/.proc/self/exe")
+        os.symlink(os.path.realpath(exe), "../tmp/.proc/self/exe")
+    except OSError:
+        pass  # a compiler before has made something else of it
+
+
 def become(argv: List[str], variables: List[Tuple[str, str]], report: Report) -> NoReturn:
     """Executes another program.  One that isn't there is no fault of the candidate's."""
     os.set_inheritable(4, False)
+    name_itself(argv[0], dict(variables)["PATH"])
     for number in (_signal.SIGPIPE, _signal.SIGXFSZ, _signal.SIGINT):
         _signal.signal(number, _signal.SIG_DFL)
     try:
@@ -1669,7 +1684,7 @@ def build_root(plan: Plan, uid: int) -> None:
         _bind(path, base + path, MS_NOSUID | MS_NOEXEC)
     for link, target in (
         ("/tmp", BOX + "/tmp"), ("/dev/shm", BOX + "/shm"), ("/dev/stdin", BOX + "/tmp/.stdin"),
-        ("/var/tmp", BOX + "/tmp"),
+        ("/var/tmp", BOX + "/tmp"), ("/proc", BOX + "/tmp/.proc"),
     ):  # fmt: skip
         os.makedirs(os.path.dirname(base + link), 0o755, exist_ok=True)
         # An interpreter that lies below /tmp keeps its place; /tmp itself is read-only then.

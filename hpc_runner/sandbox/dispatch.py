@@ -28,9 +28,9 @@ from hpc_runner.model import Candidate, Limits, Verdict
 from hpc_runner.runinfo import RunInfo
 from hpc_runner.sandbox.client import Agent, Hello
 from hpc_runner.sandbox.dependencies import distinct
+from hpc_runner.sandbox.native import needed
 from hpc_runner.sandbox.shardwork import SILENCE_S, longest_s
 from hpc_runner.sandbox.starter import StartAgent
-from hpc_runner.sandbox.toolchains import needed
 
 __all__ = ["Answered", "Dispatcher"]
 

@@ -23,9 +23,10 @@ from hpc_runner.sandbox.agent import AGENT_VERSION
 from hpc_runner.sandbox.client import Hello
 from hpc_runner.sandbox.dependencies import Sets, distinct
 from hpc_runner.sandbox.libraries import directory, has_libraries
+from hpc_runner.sandbox.native import native, unsupported
 from hpc_runner.sandbox.perturbation import Perturbation
 from hpc_runner.sandbox.spec import Image, seen_at
-from hpc_runner.sandbox.toolchains import PYTHON, native, unsupported
+from hpc_runner.sandbox.toolchains import PYTHON
 
 __all__ = ["Preparation", "given_up", "mounts", "no_agent", "unrun"]
 

@@ -17,10 +17,10 @@ from hpc_runner.sandbox.client import Agent
 from hpc_runner.sandbox.dependencies import Sets
 from hpc_runner.sandbox.environments import pinned_image
 from hpc_runner.sandbox.libraries import views
+from hpc_runner.sandbox.native import needed
 from hpc_runner.sandbox.preparation import mounts
 from hpc_runner.sandbox.runtimes import RUNTIMES
 from hpc_runner.sandbox.spec import AgentSpec
-from hpc_runner.sandbox.toolchains import needed
 
 __all__ = ["StartAgent", "agent_starter", "die_with", "slot_bytes"]
 

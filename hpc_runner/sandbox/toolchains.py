@@ -1,9 +1,7 @@
 """The other languages that can be run: how each is built, how it is run, how its failures look.
 
 A language is a row of ``TOOLCHAINS`` and a function of ``sources.py``; docs/languages.md
-adds one as an example.  In a command ``{main}`` is the main file or class, ``{sources}``
-all files, ``{lib}`` the directory of the language's libraries, ``{heap_mb}`` what the
-memory limit leaves a heap.
+adds one as an example, and says what the words in braces of a command stand for.
 """
 
 from __future__ import annotations
@@ -11,14 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
 
-from hpc_runner.model import Assertions, Candidate, Limits, Tests
 from hpc_runner.sandbox import sources
-from hpc_runner.sandbox.agent import Artefacts
 from hpc_runner.sandbox.sources import Sources
 
-__all__ = ["BUILD_LIMITS", "PYTHON", "TOOLCHAINS", "Toolchain", "native", "needed", "unsupported"]
+__all__ = ["BUILD_LIMITS", "PYTHON", "TOOLCHAINS", "Toolchain"]
 
 PYTHON = "python"
 """The one language that isn't here: the agent itself runs it."""
@@ -94,141 +89,184 @@ _NODE_FAILURES = (
 _NODE = ("node", "--max-old-space-size={heap_mb}", "--v8-pool-size=1")
 _WIDE = 64 << 30
 
+_JS_STEP = ("node", "--check")
+_RUST_BASE = (
+    "rustc", "--sysroot", "/usr", "--edition", "2021", "-A", "warnings", "--color", "never", "-C", "codegen-units=1",
+    "-C", "debuginfo=0", "-L", "dependency={lib}/crates",
+)  # fmt: skip
+_GO_LINK = (
+    "go", "tool", "link", "-importcfg", "{lib}/importcfg", "-s", "-w", "-o", "solution", "main.o",
+)  # fmt: skip
+_JVM = (
+    "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-XX:ActiveProcessorCount=2",
+    "-XX:CICompilerCount=1", "-Xss16m", "-Xshare:auto",
+)  # fmt: skip
+_JAVA = ("java", *_JVM, "-Xmx{heap_mb}m", "-ea", "-cp", ".")
+_C_LINK = ("-o", "solution", "{main}")
+_C = ("gcc", "-std=gnu17", *_C_FLAGS)
+_CPP = ("g++", "-std=gnu++17", *_C_FLAGS)
+_ENDING_C = ("gcc", "-O1", "-c", "-o", "ending.o", "ending.c")
+_WRAPPED = ("-O1", "-Wl,--wrap=main", *_C_LINK, "ending.o", "{libs}")
+_JS_ENV = (("NODE_PATH", "{lib}/node_modules:/usr/share/nodejs"),)
+
 TOOLCHAINS: dict[str, Toolchain] = {
     row.language: row
     for row in (
         Toolchain(
-            language="javascript",
-            tools=("node",),
-            packages=("nodejs",),
-            write=sources.javascript,
-            steps=(("node", "--check", "{main}"),),
-            run=(*_NODE, "{main}"),
-            tested_steps=(("node", "--check", "{solution}"),),
-            tested_run=(*_NODE, "{entry}"),
-            keep=("*.js", "*.mjs"),
-            failures=_NODE_FAILURES,
-            build_failures=((r"^(?P<type>\w*Error): (?P<message>.*)", "SyntaxError"),),
-            env=(("NODE_PATH", "{lib}/node_modules:/usr/share/nodejs"),),
-            views=("/usr/share/nodejs",),
-            address_bytes=_WIDE,
+            language="bash",
+            tools=("bash",),
+            packages=("bash",),
+            write=sources.bash,
+            steps=(("bash", "-n", "{solution}"),),
+            run=("bash", "{main}"),
+            keep=("*.sh",),
+            failures=(
+                (r"^Assertion failed.*", WRONG, "AssertionFailed"),
+                (r"line \d+: (?P<message>\S+: command not found)", ERROR, "CommandNotFound"),
+                (r"line \d+: (?P<message>\S+: unbound variable)", ERROR, "UnboundVariable"),
+                (r"line \d+: (?P<message>.*)", ERROR, "BashError"),
+            ),
+            build_failures=((r"line \d+: (?P<message>.*)", "SyntaxError"),),
         ),
         Toolchain(
-            language="cpp",
-            tools=("g++",),
-            packages=("g++", "libboost-dev", "libssl-dev"),
-            write=sources.cpp,
-            steps=(("g++", "-std=c++17", "-O2", *_C_FLAGS, "-o", "solution", "{main}", "{libs}"),),
-            tested_steps=(
-                ("gcc", "-O1", "-c", "-o", "ending.o", "ending.c"),
-                (
-                    "g++", "-std=c++17", "-O1", *_C_FLAGS, "-Wl,--wrap=main", "-o", "solution",
-                    "{main}", "ending.o", "{libs}",
-                ),
-            ),
+            language="c",
+            tools=("gcc",),
+            packages=("gcc", "libc6-dev", "libssl-dev"),
+            write=sources.c,
+            steps=((*_C, "-O2", *_C_LINK, "{libs}", "-lm"),),
+            tested_steps=(_ENDING_C, (*_C, *_WRAPPED, "-lm")),
             run=("./solution",),
             keep=("solution",),
             failures=_C_FAILURES,
             build_failures=_C_BUILD,
             views=("/usr/include",),
         ),
+        Toolchain(
+            language="cpp",
+            tools=("g++", "gcc"),
+            packages=("g++", "libboost-dev", "libssl-dev"),
+            write=sources.cpp,
+            steps=((*_CPP, "-O2", *_C_LINK, "{libs}"),),
+            tested_steps=(_ENDING_C, (*_CPP, *_WRAPPED)),
+            run=("./solution",),
+            keep=("solution",),
+            failures=_C_FAILURES,
+            build_failures=_C_BUILD,
+            views=("/usr/include",),
+        ),
+        Toolchain(
+            language="go",
+            tools=("go",),
+            packages=("golang-go", "golang-github-stretchr-testify-dev"),
+            write=sources.go,
+            steps=(
+                ("go", "tool", "compile", "-p", "main", "-importcfg", "{lib}/importcfg", "-o",
+                 "main.o", "{sources}"),
+                _GO_LINK,
+            ),
+            run=("./solution",),
+            keep=("solution",),
+            failures=(
+                (r"^\s*Error:\s+(?P<message>.*)", WRONG, "AssertionFailed"),
+                (r"fatal error: (?:runtime: )?out of memory", MEMORY, "OutOfMemory"),
+                (r"^panic: runtime error: (?P<message>.*)", ERROR, "RuntimeError"),
+                (r"^panic: (?P<message>.*)", ERROR, "Panic"),
+                (r"^fatal error: (?P<message>.*)", ERROR, "FatalError"),
+                (r"^--- FAIL: .*", WRONG, "TestFailed"),
+            ),
+            build_failures=(
+                (r"^\S+?\.go:\d+:\d+: (?P<message>.*)", "CompileError"),
+                (r"^\S+?\.go:\d+: (?P<message>.*)", "CompileError"),
+                (r"^(?:main\.)?\S+: (?P<message>.*)", "LinkError"),
+            ),
+            env=(("GOMAXPROCS", "2"), ("GOTOOLCHAIN", "local"), ("GOENV", "off")),
+            views=("/usr/share/go-1.19", "/usr/share/go-1.24", "/usr/share/go"),
+            address_bytes=_WIDE,
+        ),
+        Toolchain(
+            language="java",
+            tools=("javac", "java"),
+            packages=("default-jdk-headless",),
+            write=sources.java,
+            steps=(
+                ("javac", *(f"-J{flag}" for flag in _JVM), "-J-Xmx512m", "-proc:none", "-nowarn",
+                 "-encoding", "UTF-8", "-d", ".", "{sources}"),
+            ),
+            run=(*_JAVA, "{main}"),
+            tested_run=(*_JAVA, "HpcRunnerEnding", "{main}"),
+            keep=("*.class",),
+            failures=(
+                (r"java\.lang\.OutOfMemoryError(?:: (?P<message>.*))?", MEMORY, "OutOfMemoryError"),
+                (r"java\.lang\.AssertionError(?:: (?P<message>.*))?", WRONG, "AssertionError"),
+                (
+                    r"Exception in thread \"[^\"\n]*\" (?:[\w$]+\.)*(?P<type>[\w$]+)"
+                    r"(?:: (?P<message>.*))?",
+                    ERROR,
+                    "Exception",
+                ),
+            ),
+            build_failures=((r"^\S+?\.java:\d+: error: (?P<message>.*)", "CompileError"),),
+            views=("/etc/java-17-openjdk", "/etc/java-21-openjdk"),
+            address_bytes=_WIDE,
+        ),
+        Toolchain(
+            language="javascript",
+            tools=("node",),
+            packages=("nodejs",),
+            write=sources.javascript,
+            steps=((*_JS_STEP, "{solution}"),),
+            run=(*_NODE, "{main}"),
+            tested_run=(*_NODE, "{entry}"),
+            keep=("*.js", "*.mjs"),
+            failures=_NODE_FAILURES,
+            build_failures=((r"^(?P<type>\w*Error): (?P<message>.*)", "SyntaxError"),),
+            env=_JS_ENV,
+            views=("/usr/share/nodejs",),
+            address_bytes=_WIDE,
+        ),
+        Toolchain(
+            language="rust",
+            tools=("rustc",),
+            packages=("rustc", "librust-rand-dev", "librust-regex-dev", "librust-md5-dev"),
+            write=sources.rust,
+            steps=((*_RUST_BASE, "-O", "{crates}", "-o", "solution", "{main}"),),
+            tested_steps=((*_RUST_BASE, "--test", "{crates}", "-o", "solution", "{main}"),),
+            run=("./solution",),
+            tested_run=("./solution", "--test-threads=1"),
+            keep=("solution",),
+            failures=(
+                (r"panicked at (?:'|\S+:\d+:\d+:\n)(?P<message>assertion .*)", WRONG,
+                 "AssertionFailed"),
+                (r"memory allocation of \d+ bytes failed", MEMORY, "OutOfMemory"),
+                (r"panicked at (?:'|\S+:\d+:\d+:\n)(?P<message>.*?)(?:', \S+)?$", ERROR, "Panic"),
+                (r"^Error: (?P<message>.*)", ERROR, "Error"),
+            ),
+            build_failures=(
+                (r"^error(?:\[(?P<type>E\d+)\])?: (?P<message>.*)", "CompileError"),
+            ),
+            views=("/usr/lib/rustlib",),
+            address_bytes=_WIDE,
+        ),
+        Toolchain(
+            language="typescript",
+            tools=("tsc", "node"),
+            packages=("node-typescript", "nodejs"),
+            write=sources.typescript,
+            steps=(
+                ("node", "/usr/share/nodejs/typescript/bin/tsc", "--target", "es2020", "--module",
+                 "commonjs", "--lib", "es2021,dom", "--noEmitOnError",
+                 "--esModuleInterop", "--pretty", "false", "--outDir", ".", "{sources}"),
+            ),
+            run=(*_NODE, "{main}"),
+            tested_run=(*_NODE, "{entry}"),
+            keep=("*.js",),
+            failures=_NODE_FAILURES,
+            build_failures=(
+                (r"^\S+?\.ts\(\d+,\d+\): error (?P<type>TS\d+): (?P<message>.*)", "CompileError"),
+            ),
+            env=_JS_ENV,
+            views=("/usr/share/nodejs",),
+            address_bytes=_WIDE,
+        ),
     )
 }  # fmt: skip
-
-
-def unsupported(candidate: Candidate) -> str | None:
-    """Why a candidate can't be judged, if it can't."""
-    language, kind = candidate.language, candidate.tests.kind
-    if language == PYTHON:
-        return None
-    if language not in TOOLCHAINS:
-        known = ", ".join((PYTHON, *TOOLCHAINS))
-        return f"no toolchain for {language}; there are {known}"
-    if kind in ("calls", "unittest"):
-        return f"tests of kind {kind} are for Python; {language} has assertions, stdio and others"
-    return None
-
-
-def needed(candidate: Candidate) -> Limits:
-    """What an agent must have room for: its compiler takes more than most programs."""
-    limits = candidate.limits
-    if candidate.language not in TOOLCHAINS:
-        return limits
-    compiler = TOOLCHAINS[candidate.language].limits
-    wider = {
-        name: max(getattr(limits, name), int(compiler[name]))
-        for name in ("memory_bytes", "file_bytes", "processes")
-    }
-    wider["memory_bytes"] += Artefacts.MOST_BYTES
-    return limits.model_copy(update=wider)
-
-
-def _tests(tests: Tests) -> str | None:
-    """Those that are written in the candidate's language, as one text."""
-    if not isinstance(tests, Assertions):
-        return None
-    cases = [case for case in tests.cases if case != WHOLE_TEST]
-    return "\n".join([tests.code, *cases])
-
-
-WHOLE_TEST = "all"
-"""The one case of tests that are a program of their own."""
-
-
-def native(candidate: Candidate, libraries: str) -> dict[str, Any]:
-    """What of a request to the agent says how a program is built and run, and how its failures
-    look.
-
-    ``libraries``: where those of the language are, in the eyes of the program.  KeyError for
-    a language that isn't here.
-    """
-    row, code, tests = TOOLCHAINS[candidate.language], candidate.code, _tests(candidate.tests)
-    files, main = row.write(code, tests)
-    tested = tests is not None
-    steps = row.tested_steps if tested and row.tested_steps is not None else row.steps
-    run = row.tested_run if tested and row.tested_run is not None else row.run
-    words = {
-        "main": [main],
-        "sources": list(files),
-        "libs": _linked(code),
-        "solution": [next(iter(files))],
-        "entry": [main]
-        if main in files and main != "solution.mjs"
-        else ["-r", "./ending.js", main],
-        "lib": libraries,
-        "heap_mb": str(max(16, candidate.limits.memory_bytes // MB)),
-    }
-
-    def said(command: tuple[str, ...]) -> list[str]:
-        made: list[str] = []
-        for word in command:
-            found = words.get(word[1:-1]) if word[:1] == "{" else None
-            made += found if isinstance(found, list) else [word.format_map(words)]
-        return made
-
-    env = [[name, value.format_map(words)] for name, value in row.env]
-    made = {
-        "build": {
-            "files": [[name, text] for name, text in files.items()],
-            "steps": [said(step) for step in steps],
-            "keep": list(row.keep),
-            "env": env,
-            "limits": dict(row.limits),
-            "failures": [list(item) for item in row.build_failures],
-        },
-        "run": said(run),
-        "env": env,
-        "failures": [list(item) for item in row.failures],
-        "address_bytes": row.address_bytes,
-    }
-    if not tested:
-        return {"native": made}
-    return {"native": made, "tests": {"kind": "assertions", "code": "", "cases": [WHOLE_TEST]}}
-
-
-_LINKED = (("<openssl/", "-lcrypto"), ("<math.h>", "-lm"), ("pthread.h>", "-pthread"))
-
-
-def _linked(code: str) -> list[str]:
-    """Libraries that a C or C++ program is linked with, by what it includes."""
-    return [flag for header, flag in _LINKED if header in code]

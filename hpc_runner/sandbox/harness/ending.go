@@ -4,6 +4,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"testing/internal/testdeps"
 )
 
 // The first file of the package: its variables are set before those of the candidate.
@@ -13,12 +14,24 @@ var hpcRunnerEnding = func() []string {
 	return ending
 }()
 
-// Runs the tests and says at the end that it has got there.
+// Runs the tests and says, when each of them has begun and none has failed, that it has got to
+// the end.
 func main() {
-	testing.Init()
-	all := func(pattern, name string) (bool, error) { return true, nil }
-	if !testing.RunTests(all, hpcRunnerTests) {
-		os.Exit(1)
+	begun := 0
+	tests := []testing.InternalTest{}
+	for _, test := range hpcRunnerTests {
+		run := test.F
+		tests = append(tests, testing.InternalTest{Name: test.Name, F: func(t *testing.T) {
+			begun++
+			run(t)
+		}})
+	}
+	status := testing.MainStart(testdeps.TestDeps{}, tests, nil, nil, nil).Run()
+	if status != 0 {
+		os.Exit(status)
+	}
+	if begun < len(tests) || begun == 0 {
+		os.Exit(124)
 	}
 	if os.WriteFile(hpcRunnerEnding[1], []byte(hpcRunnerEnding[0]), 0o644) != nil {
 		os.Exit(125)
