@@ -181,14 +181,14 @@ def _recipes(names: list[str] | None) -> list[str]:
 
 
 def _line(item: Stored) -> str:
-    head = f"{item.name:<8} "
+    head = f"{item.name:<10} "
     if item.reference is None or item.digest is None or item.size_bytes is None:
         return head + ("damaged: " if item.built else "not built: ") + (item.trouble or _HOW)
     loaded = ", ".join(f"{'' if there else 'not '}in {name}" for name, there in item.loaded.items())
     return (
         f"{head}{item.reference}  sha256:{item.digest[:12]}  {item.size_bytes / 1e6:.0f} MB"
         f"  {loaded or 'no runtime here takes images'}"
-        + (f"\n         {item.trouble}" if item.trouble else "")
+        + (f"\n           {item.trouble}" if item.trouble else "")
     )
 
 
@@ -196,7 +196,7 @@ _HOW = "`hpc-runner image build` does that from Debian packages"
 
 
 def _verdict(item: Verified) -> str:
-    head = f"{item.name:<8} {item.runtime or 'archive':<9} {'ok' if item.ok else 'WRONG'}"
+    head = f"{item.name:<10} {item.runtime or 'archive':<9} {'ok' if item.ok else 'WRONG'}"
     if item.error:
         return f"{head}: {item.error}"
     agent = f", Python {item.python}, isolation {item.isolation}" if item.python else ""

@@ -91,7 +91,7 @@ _WIDE = 64 << 30
 
 _JS_STEP = ("node", "--check")
 _RUST_BASE = (
-    "rustc", "--sysroot", "/usr", "--edition", "2021", "-A", "warnings", "--color", "never", "-C", "codegen-units=1",
+    "rustc", "--edition", "2021", "-A", "warnings", "--color", "never", "-C", "codegen-units=1",
     "-C", "debuginfo=0", "-L", "dependency={lib}/crates",
 )  # fmt: skip
 _GO_LINK = (

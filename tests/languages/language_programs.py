@@ -68,7 +68,8 @@ PROGRAMS = {
         failure="Panic",
         endless='package main\n\nfunc main() {\n\tfor {\n\t}\n}\n',
         hungry=(
-            'package main\n\nvar all [][]byte\n\nfunc main() {\n\tfor {\n\t\tb := make([]byte, 1<<20)\n'
+            'package main\n\nvar all [][]byte\n\nfunc main() {\n\tfor {\n'
+            '\t\tb := make([]byte, 1<<20)\n'
             '\t\tfor i := range b {\n\t\t\tb[i] = 1\n\t\t}\n\t\tall = append(all, b)\n\t}\n}\n'
         ),
         function='package main\n\nfunc Twice(x int) int { return 2 * x }\n',
@@ -94,7 +95,8 @@ PROGRAMS = {
         endless='class Main { public static void main(String[] a) { for (;;) {} } }\n',
         hungry=(
             'class Main { public static void main(String[] a) {'
-            ' var all = new java.util.ArrayList<byte[]>(); for (;;) all.add(new byte[1 << 20]); } }\n'
+            ' var all = new java.util.ArrayList<byte[]>();'
+            ' for (;;) all.add(new byte[1 << 20]); } }\n'
         ),
         function='class Solution { int twice(int x) { return 2 * x; } }\n',
         wrong='class Solution { int twice(int x) { return x + 2; } }\n',
