@@ -91,7 +91,7 @@ def built(cache: Path) -> Path:
 
 def test_what_is_built_and_loaded_is_told(built: Path) -> None:
     shelf = Shelf()
-    here, missing = inventory.stored({"shelf": shelf})
+    here, missing = inventory.stored({"shelf": shelf}, ["py311", "py313"])
     assert (here.name, here.suite, here.built, here.trouble) == ("py311", "bookworm", True, None)
     assert here.size_bytes == built.stat().st_size
     assert here.reference == f"hpc-runner-py311:{(here.digest or '')[:12]}"
@@ -111,7 +111,7 @@ def test_what_is_wrong_with_one_hides_no_other(built: Path) -> None:
     (asked,) = inventory.stored({"shelf": Shelf(asks=False)}, ["py311"])
     assert asked.trouble == "the shelf is locked" and asked.digest
     built.write_bytes(b"text")
-    damaged, other = inventory.stored({"shelf": Shelf()})
+    damaged, other = inventory.stored({"shelf": Shelf()}, ["py311", "py313"])
     assert damaged.built and damaged.digest is None
     assert "not a docker-archive" in (damaged.trouble or "")
     assert other.name == "py313"
@@ -224,7 +224,7 @@ def test_the_commands_on_a_machine_without_engine(cli: Run, built: Path, cache: 
     assert json.loads(verified.stdout)[0]["ok"] is True
     everything = cli("verify")
     assert everything.returncode == 1
-    assert "py313    archive   WRONG: it is not built" in everything.stdout
+    assert "py313      archive   WRONG: it is not built" in everything.stdout
 
     built_already = cli("build", "py311")
     assert str(built) in built_already.stdout
@@ -236,7 +236,7 @@ def test_the_commands_on_a_machine_without_engine(cli: Run, built: Path, cache: 
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["build", "py999"], 2, "image 'py999' has no recipe; there are py311"),
+        (["build", "py999"], 2, "image 'py999' has no recipe; there are all, cpp, "),
         (["verify", "py311", "../x"], 2, "has no recipe"),
         (["load", "py311"], 2, "no runtime that needs images works here"),
         (["load", "--runtime", "local"], 2, "--runtime local: images are for"),
