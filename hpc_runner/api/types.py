@@ -17,7 +17,7 @@ from hpc_runner.errors import ConfigError
 from hpc_runner.executions import Execution
 from hpc_runner.model import Candidate, Limits, tests_adapter
 from hpc_runner.refine.strategies import Strategy as RefinementStrategy
-from hpc_runner.sandbox.toolchains import unsupported
+from hpc_runner.sandbox.native import unsupported
 
 __all__ = [
     "ExecutionContext", "ExecutionResult", "McpOutcome", "RefinementOutcome",

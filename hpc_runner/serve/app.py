@@ -27,7 +27,7 @@ from hpc_runner.errors import ConfigError, HpcRunnerError, RunError, UserError
 from hpc_runner.executions import Execution
 from hpc_runner.model import Candidate, Limits, Verdict
 from hpc_runner.rundir import RunDir
-from hpc_runner.sandbox.toolchains import unsupported
+from hpc_runner.sandbox.native import unsupported
 from hpc_runner.serve.guard import App, Guard
 from hpc_runner.serve.messages import Many, One, Run, ServeConfig, openapi, voted
 from hpc_runner.serve.metrics import Metrics
