@@ -210,9 +210,9 @@ def load_litellm() -> Any:
     import logging
     import warnings
 
-    warnings.filterwarnings(
-        "ignore", message="Item '.*' on TypedDict class"
-    )  # pydantic, of litellm
+    # pydantic's, of litellm; and what litellm leaves when it is cancelled at the wrong moment
+    warnings.filterwarnings("ignore", message="Item '.*' on TypedDict class")
+    warnings.filterwarnings("ignore", message="coroutine 'BaseLLMHTTPHandler")
     for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)  # its debug lines hold requests
     litellm.suppress_debug_info = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from model_server import ModelServer
+from model_server import Action, ModelServer
 
 from hpc_runner.refine.breaker import Patience
 from hpc_runner.refine.claude import ClaudeRefiner
@@ -78,3 +78,10 @@ def ask_one(refiner: ClaudeRefiner, asked: Question | None = None) -> Reply:
     if isinstance(found, BaseException):
         raise found
     return found
+
+
+def warm_up(**spec: Any) -> None:
+    """litellm loads much by its first request to a provider, which then takes seconds."""
+    with ModelServer(lambda asked: Action(text="{}")) as server:
+        for provider in MODELS:
+            ask_one(claude(server, provider, timeout_s=120.0, **spec))

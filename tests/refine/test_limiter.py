@@ -135,22 +135,25 @@ def test_no_more_are_under_way_than_said_and_turns_come_in_order() -> None:
 
 
 def test_who_waits_may_be_cancelled_and_the_next_one_goes_on() -> None:
-    async def main() -> int:
-        limiter = Limiter(1)
+    async def main() -> list[object]:
+        limiter, first, over = Limiter(1), asyncio.Event(), asyncio.Event()
 
         async def one() -> int:
             async with limiter.turn(1):
-                await asyncio.sleep(0.02)
+                first.set()
+                await over.wait()
                 return 1
 
         tasks = [asyncio.create_task(one()) for _ in range(4)]
-        await asyncio.sleep(0.01)
+        await first.wait()
         tasks[0].cancel()
         tasks[2].cancel()
-        found = await asyncio.gather(*tasks, return_exceptions=True)
-        return sum(item == 1 for item in found)
+        over.set()
+        return list(await asyncio.gather(*tasks, return_exceptions=True))
 
-    assert asyncio.run(main()) == 2
+    found = asyncio.run(main())
+    assert [found[1], found[3]] == [1, 1]
+    assert all(isinstance(found[number], asyncio.CancelledError) for number in (0, 2))
 
 
 def test_when_it_is_opened_for_good_nobody_waits() -> None:
