@@ -7,7 +7,7 @@ BIN := .venv/bin
 IN := cd '$(ROOT)' && sh .ci/setup &&
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test conformance hostile chaos slurm-show mcp-show refine-show fuzz lint format \
+.PHONY: help setup run test conformance hostile chaos flaky slurm-show mcp-show refine-show fuzz lint format \
 	bench lock docker-up docker-down \
 	cluster cluster-down clean
 
@@ -67,6 +67,9 @@ cluster:  ## start a private Slurm cluster in build/cluster (root) and print how
 
 cluster-down:  ## end it and remove all that it left
 	@cd '$(ROOT)' && slurm/testcluster down build/cluster
+
+flaky:  ## 50 votes on programs that are stable: none may be called flaky
+	@$(IN) FLAKY_REPETITIONS=50 $(BIN)/python -m pytest tests/flaky/test_flaky_votes.py -k never_called $(ARGS)
 
 fuzz:  ## try every fuzz target for FUZZ_SECONDS (600) in all
 	@$(IN) $(BIN)/python tests/fuzz/run.py

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 from clusters import DATABASE, Cluster, skip_without_slurm, started
 from hypothesis import settings
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -39,6 +43,36 @@ def shared_data() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+@pytest.fixture
+def command(checkout: Path, tmp_path: Path) -> Callable[..., Run]:
+    """Makes what calls `hpc-runner` as a user would, in a directory of the test's: with these
+    first words, in this environment, and what is added to it."""
+
+    def make(
+        *first: object,
+        environment: Mapping[str, str] = os.environ,
+        timeout_s: float = 120,
+        **added: str,
+    ) -> Run:
+        told = {**environment, "PYTHONPATH": str(checkout), "COLUMNS": "200", **added}
+
+        def run(*words: object, **more: str) -> subprocess.CompletedProcess[str]:
+            return subprocess.run(
+                [sys.executable, "-m", "hpc_runner", *map(str, (*first, *words))],
+                cwd=tmp_path,
+                env={**told, **more},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=timeout_s,
+                check=False,
+            )
+
+        return run
+
+    return make
 
 
 @pytest.fixture

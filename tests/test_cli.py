@@ -26,20 +26,8 @@ FAILING = {"task_id": "b", "code": "raise ValueError(2)"}
 
 
 @pytest.fixture
-def cli(checkout: Path, tmp_path: Path) -> Run:
-    def run(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "hpc_runner", *map(str, words)],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(checkout), "COLUMNS": "200", **environment},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-
-    return run
+def cli(command: Callable[..., Run]) -> Run:
+    return command()
 
 
 @pytest.fixture

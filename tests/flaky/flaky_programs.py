@@ -28,7 +28,7 @@ from typing import Any
 PROGRAMS = Path(__file__).parent / "programs"
 WALL_S = 5.0
 
-CLASSES = {"none": "stable", "python": "environment-dependent", "load": "load-dependent"}
+CLASSES = {"none": "stable", "python": "environment_dependent", "load": "load_dependent"}
 """Cause → reliability class; every other cause makes a program flaky."""
 
 EITHER_WAY = ("hash", "memory", "clock")
@@ -100,9 +100,10 @@ def programs() -> list[Program]:
     return [_read(path) for path in sorted(PROGRAMS.glob("*/*.py"))]
 
 
-def write_corpus(path: Path) -> None:
-    """A corpus of them for `hpc-runner run`."""
-    rows = (json.dumps(program.row()) for program in programs())
+def write_corpus(path: Path, *causes: str) -> None:
+    """A corpus of them for `hpc-runner run`; of these causes, if any are named."""
+    chosen = (program for program in programs() if program.cause in causes or not causes)
+    rows = (json.dumps(program.row()) for program in chosen)
     path.write_text("".join(f"{row}\n" for row in rows), encoding="ascii")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -44,6 +45,21 @@ def votes(tmp_path_factory: pytest.TempPathFactory) -> Votes:
 def test_stable_programs_are_stable(votes: Votes) -> None:
     found = {name: row["reliability"] for name, (p, row) in votes.items() if p.cause == "none"}
     assert len(found) >= 20 and set(found.values()) == {"stable"}, found
+
+
+def test_stable_programs_are_never_called_flaky(tmp_path: Path) -> None:
+    """Votes again and again, each of six rounds that perturb otherwise; ``make flaky``: 50."""
+    corpus = tmp_path / "stable.jsonl"
+    write_corpus(corpus, "none")
+    for seed in range(int(os.environ.get("FLAKY_REPETITIONS", "1"))):
+        values = {"corpus": (str(corpus),), "runtime": "local", "workers": 2, "seed": 1 + seed}
+        run = RunDir(tmp_path / f"run-{seed}")
+        config = RunConfig.parse({**values, "require_isolation": "limits", "rounds": 6})
+        plan(run, config, progress=lambda _: None)
+        run_to_end(run, LocalScheduler(2), on_change=lambda _: None, say=lambda _: None)
+        rows = pq.read_table(run.votes).to_pylist()
+        found = {row["task_id"]: row["reliability"] for row in rows}
+        assert len(found) >= 20 and set(found.values()) == {"stable"}, (seed, found)
 
 
 def test_what_strikes_whenever_it_is_there_is_named(votes: Votes) -> None:

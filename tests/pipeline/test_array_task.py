@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from fake_slurm import line
 from made_plans import until
+from slow_programs import write_slow_corpus
 
 from hpc_runner.config import RunConfig
 from hpc_runner.pipeline.arrays import ending_path, new_array, write_array
@@ -46,16 +47,7 @@ class Site:
         self.told = where / "told"
         self.programs = where / "bin"
         self.programs.mkdir()
-        corpus = where / "corpus.jsonl"
-        rows = [
-            {
-                "task_id": f"t/{n}",
-                "code": f"import time\ntime.sleep({seconds})\nprint({n})",
-                "tests": {"kind": "stdio", "cases": [{"stdin": "", "stdout": f"{n}\n"}]},
-            }
-            for n in range(candidates)
-        ]
-        corpus.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        corpus = write_slow_corpus(where / "corpus.jsonl", candidates, seconds)
         self.run = RunDir(where / "run")
         values = {"corpus": (str(corpus),), "runtime": "local", "slots": 2, "rounds": 2}
         plan(self.run, RunConfig.parse(values), progress=lambda _: None)

@@ -183,27 +183,9 @@ def test_image_files_of_other_contents_are_pruned(built: Path, cache: Path) -> N
 
 
 @pytest.fixture
-def cli(checkout: Path, tmp_path: Path) -> Run:
+def cli(command: Callable[..., Run], tmp_path: Path) -> Run:
     """Without any engine."""
-
-    def run(*words: object) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "hpc_runner", "image", *map(str, words)],
-            cwd=tmp_path,
-            env={
-                **os.environ,
-                "PYTHONPATH": str(checkout),
-                "PATH": str(tmp_path),
-                "COLUMNS": "200",
-            },
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-
-    return run
+    return command("image", PATH=str(tmp_path))
 
 
 def test_the_commands_on_a_machine_without_engine(cli: Run, built: Path, cache: Path) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from clusters import Cluster
+from slow_programs import write_slow_corpus
 
 
 @pytest.fixture
@@ -23,17 +24,4 @@ def here(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]
 def slow_corpus(tmp_path: Path) -> Callable[[int, float], Path]:
     """So many programs that are right and take so many seconds."""
 
-    def write(candidates: int, seconds: float) -> Path:
-        path = tmp_path / "slow.jsonl"
-        rows = [
-            {
-                "task_id": f"slow/{n}",
-                "code": f"import time\ntime.sleep({seconds})\nprint({n})",
-                "tests": {"kind": "stdio", "cases": [{"stdin": "", "stdout": f"{n}\n"}]},
-            }
-            for n in range(candidates)
-        ]
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        return path
-
-    return write
+    return functools.partial(write_slow_corpus, tmp_path / "slow.jsonl")

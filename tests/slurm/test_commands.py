@@ -29,21 +29,8 @@ TEST_COLOUR = "blue"
 
 
 @pytest.fixture
-def cli(cluster: Cluster, checkout: Path, tmp_path: Path) -> Run:
-    def run(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "hpc_runner", *map(str, words)],
-            cwd=tmp_path,
-            env={**cluster.environment, "PYTHONPATH": str(checkout), "COLUMNS": "200"}
-            | environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=180,
-            check=False,
-        )
-
-    return run
+def cli(cluster: Cluster, command: Callable[..., Run]) -> Run:
+    return command(environment=cluster.environment, timeout_s=180)
 
 
 @pytest.fixture
