@@ -6,7 +6,7 @@
 Each client sends one program after the other to /run, each prints another number, and checks
 the answer.  Every tenth program fails and must fail as it should.  The memory of the service
 and all that it started is read each second.  Exit code 1 for a lost or wrong answer, or when
-memory grows by more than a tenth from the first third of the time to the last.
+memory grows by more than a tenth from the second third of the time to the last.
 """
 
 from __future__ import annotations
@@ -94,14 +94,14 @@ def main() -> None:
     process.send_signal(signal.SIGTERM)
     process.communicate()
     third = max(1, len(memory) // 3)
-    first, last = statistics.median(memory[:third]), statistics.median(memory[-third:])
+    first, last = statistics.median(memory[third : 2 * third]), statistics.median(memory[-third:])
     rate = seen["right"] / options.seconds
     print(f"{options.clients} clients, {options.slots} slots, {options.seconds:g} s")
     print(f"{seen['right']:,} right answers ({rate:.0f}/s)")
     for what, count in seen.items():
         if what != "right":
             print(f"{count:,} {what}")
-    print(f"memory: {first:.0f} MB in the first third, {last:.0f} MB in the last")
+    print(f"memory: {first:.0f} MB in the second third, {last:.0f} MB in the last")
     print(f"exit code of the service: {process.returncode}")
     bad = set(seen) - {"right"} or last > 1.1 * first or process.returncode
     sys.exit(1 if bad else 0)

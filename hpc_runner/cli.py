@@ -45,6 +45,15 @@ def _global(
     debug: Annotated[
         bool, typer.Option("--debug", help="Print a traceback when something fails.")
     ] = False,
+    log_level: Annotated[
+        str | None,
+        typer.Option(
+            "--log-level",
+            envvar="HPC_RUNNER_LOG",
+            metavar="debug|info|warning|error",
+            help="Print events from this level on to stderr, a line each; docs/logs.md.",
+        ),
+    ] = None,
     version: Annotated[
         bool,
         typer.Option(
@@ -57,6 +66,10 @@ def _global(
     Start with [bold]hpc-runner run example[/bold]; then look at what this machine
     can do with [bold]hpc-runner doctor[/bold].
     """
+    if log_level is not None:
+        from hpc_runner.logs import to_terminal
+
+        to_terminal(log_level)
 
 
 app.command(epilog=RUN_EPILOG)(run)

@@ -17,6 +17,7 @@ from typing import Any
 
 from hpc_runner.corpus.policy import check, refused
 from hpc_runner.errors import DependencyError, HpcRunnerError, RuntimeFailure
+from hpc_runner.logs import event
 from hpc_runner.model import Candidate, Verdict
 from hpc_runner.results.candidates import Checked
 from hpc_runner.results.reliability import Observation, Reliability, explain, reliability
@@ -156,7 +157,16 @@ class Prepared:
                 error = DependencyError if missing else RuntimeFailure
                 done.set_exception(error(answer["error_message"]))
             else:
-                done.set_result(Execution(self._row(place, round_, no_agent(), answer), []))
+                row = self._row(place, round_, no_agent(), answer)
+                event(
+                    "security",
+                    f"not run: {row['error_type']}",
+                    level="warning",
+                    run_id=row["run_id"],
+                    task_id=row["task_id"],
+                    candidate=self._id.hex(),
+                )
+                done.set_result(Execution(row, []))
             return done
         made = perturbation(config.seed, round_) if config.perturb else {}
         request = preparation.execution(self.candidate, config, judge, made, config.slots)
@@ -177,6 +187,7 @@ class Prepared:
             hello, answer = asked.result()
             weigh(answer, self.at[place].signs.get(0, ()), self.info.config.suspicious)
             row = self._row(place, round_, hello, answer)
+            _note(row)
             done.set_result(Execution(row, answer.get("outputs") or []))
         except Exception as error:
             done.set_exception(error)
@@ -267,6 +278,14 @@ def _share_passed(row: ResultRow) -> float:
     if row["verdict"] == Verdict.ACCEPTED.value:
         return 1.0
     return row["tests_passed"] / row["tests_total"] if row["tests_total"] else 0.0
+
+
+def _note(row: ResultRow) -> None:
+    about = {name: row[name] for name in ("run_id", "task_id", "environment", "round", "verdict")}
+    about["candidate"] = row["candidate_id"].hex()
+    event("execution", "executed", level="debug", wall_s=row["wall_s"], **about)
+    for sign in row["suspicion"]:
+        event("security", sign, level="warning", **about)
 
 
 def _observed(row: ResultRow) -> Observation:

@@ -34,6 +34,7 @@ RUN/
   waves/000/tally.json         verdicts of finished shards, so that status needn't count again
   answers.jsonl                what models answered, as it came: nothing is paid for twice
   batches.jsonl                batches of questions that were sent, and what is in each
+  logs/combined.log            what the coordinator noted, as JSON lines; error.log: its errors
   votes.parquet                after the last wave's vote
   summary.json                 what `hpc-runner report` prints
   behaviours/32-0/             what `hpc-runner select --method inputs` ran: a run of its own
@@ -176,6 +177,10 @@ class RunDir:
 
     def heartbeat(self, wave: int, shard: int) -> Path:
         return self.wave(wave) / "heartbeats" / f"{shard:05d}.json"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
 
     def log(self, wave: int, shard: int) -> Path:
         return self.wave(wave) / "logs" / f"{shard:05d}.log"

@@ -34,6 +34,7 @@ from hpc_runner.api.types import (
     ToolResult,
 )
 from hpc_runner.corpus.answers import compiles
+from hpc_runner.logs import event
 from hpc_runner.results import cache_key
 from hpc_runner.sandbox.dependencies import distinct
 
@@ -137,6 +138,8 @@ class CodeRunningTool:
             wanted,
         )
         known = self.cache.get(key)
+        about = {"execution_id": context.execution_id, "candidate": candidate.candidate_id.hex()}
+        event("cache", "miss" if known is None else "hit", level="debug", **about)
         if known is not None:
             return replace(known, execution_id=context.execution_id, cached=True)
         vote = await self.framework.judge(candidate, cross_validation=enable_cross_validation)
@@ -150,6 +153,7 @@ class CodeRunningTool:
             )
             if refined.accepted:
                 vote, last = refined, analysed(refined)
+            event("refinement", refinement.reason.partition(":")[0], **_of(refinement), **about)
         mcp = McpOutcome()
         if generate_mcp:
             mcp = await asyncio.to_thread(
@@ -158,6 +162,8 @@ class CodeRunningTool:
                 Path(self.config.mcp_directory).absolute() / context.execution_id,
                 refined_by=refinement.model,
             )
+            event("mcp", "verified" if mcp.success else "none made", tool=mcp.name, **about)
+        event("validation", "judged", **last.statistics, **about)
         result = ToolResult(
             execution_id=context.execution_id,
             overall_success=last.success,
@@ -195,6 +201,16 @@ class CodeRunningTool:
 
     async def __aexit__(self, *_: object) -> None:
         await asyncio.to_thread(self.close)
+
+
+def _of(refinement: RefinementOutcome) -> dict[str, Any]:
+    return {
+        "success": refinement.success,
+        "iterations": refinement.iterations,
+        "strategies": refinement.strategies,
+        "model": refinement.model,
+        **refinement.usage,
+    }
 
 
 def _dedented(context: ExecutionContext) -> str:

@@ -46,6 +46,12 @@ def serve(
     runs: Annotated[
         Path, typer.Option(metavar="DIR", help="Where the runs are that /v1/runs shows.")
     ] = Path("runs"),
+    log_dir: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Write combined.log, error.log and http.log there; docs/logs.md."
+        ),
+    ] = None,
     runtime: Annotated[
         str,
         typer.Option(
@@ -157,6 +163,7 @@ def serve(
                 "max_requests": max_requests,
                 "requests_per_minute": requests_per_minute,
                 "drain_s": drain,
+                "log_directory": log_dir,
             }
         )
     except ValidationError as error:

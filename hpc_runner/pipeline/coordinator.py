@@ -25,6 +25,7 @@ from types import FrameType
 from typing import Protocol
 
 from hpc_runner.errors import RunError, StorageError
+from hpc_runner.logs import Category, event, open_logs
 from hpc_runner.pipeline.cached import keep_votes
 from hpc_runner.pipeline.failures import Patience
 from hpc_runner.pipeline.lock import CoordinatorLock, Holder, holder
@@ -174,14 +175,20 @@ def run_to_end(
     when no worker runs any more.
     """
     memory = Memory(patience or Patience())
-    with CoordinatorLock(run, say=say) as lock, _stop_signals(scheduler, opener) as stop:
+    with (
+        CoordinatorLock(run, say=say) as lock,
+        open_logs(run.logs),
+        _stop_signals(scheduler, opener) as stop,
+    ):
         run.cancelled.unlink(missing_ok=True)
+        note = _Notes(run)
         try:
             while True:
                 lock.check()
                 state = step(run, scheduler, memory, opener)
                 for line in state.news:
                     say(line)
+                note(state)
                 on_change(state)
                 if state.phase in (Phase.DONE, Phase.CANCELLED):
                     return state
@@ -193,6 +200,34 @@ def run_to_end(
         finally:
             if not lock.lost:  # what runs on a cluster is the other coordinator's now
                 _drain(scheduler, stop)
+
+
+class _Notes:
+    """What of a run goes into its logs."""
+
+    def __init__(self, run: RunDir) -> None:
+        self._run_id = read_info(run).run_id
+        self._before: tuple[Phase, int, int] | None = None
+
+    def __call__(self, state: State) -> None:
+        for line in state.news:
+            event("execution", line, level="warning", run_id=self._run_id, wave=state.wave)
+        now = state.phase, state.wave, state.finished
+        if now == self._before:
+            return
+        self._before = now
+        category: Category = "execution"
+        if state.phase is not Phase.RUNNING:
+            category = "refinement" if state.phase is Phase.OPENED else "validation"
+        event(
+            category,
+            f"run {state.phase}",
+            run_id=self._run_id,
+            wave=state.wave,
+            shards=state.shards,
+            finished=state.finished,
+            running=state.running,
+        )
 
 
 def cancel(run: RunDir) -> Holder | None:

@@ -18,16 +18,18 @@ import selectors
 import threading
 import time
 from collections import deque
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from hpc_runner.errors import HpcRunnerError, IsolationError, RuntimeFailure
+from hpc_runner.logs import event
 from hpc_runner.model import Candidate, Limits, Verdict
 from hpc_runner.runinfo import RunInfo
-from hpc_runner.sandbox.client import Agent, Hello
+from hpc_runner.sandbox.client import Agent
 from hpc_runner.sandbox.dependencies import distinct
+from hpc_runner.sandbox.jobs import Answered, Job, JobQueue, refuse
 from hpc_runner.sandbox.native import needed
 from hpc_runner.sandbox.shardwork import SILENCE_S, longest_s
 from hpc_runner.sandbox.starter import StartAgent
@@ -36,69 +38,8 @@ __all__ = ["Answered", "Dispatcher"]
 
 DEATHS = 5
 """In one environment, in a row, without an answer in between: what waits for it fails."""
-STREAK = 128
-"""After so many executions of one kind it is another kind's turn."""
 LOOK_S = 1.0
 """How often it is looked whether an agent hangs."""
-
-
-class Answered(NamedTuple):
-    """What an agent answered, and what it had said of itself."""
-
-    hello: Hello
-    answer: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class _Job:
-    candidate: Candidate
-    environment: int
-    request: Mapping[str, Any]
-    future: Future[Answered]
-    attempt: int = 0
-
-    @property
-    def kind(self) -> Hashable:
-        return self.environment, *sorted(self.request["perturbation"].items())
-
-
-class _Queue:
-    """Jobs of one kind are together; kinds take turns, and within a kind the first is first."""
-
-    def __init__(self) -> None:
-        self._kinds: dict[Hashable, deque[_Job]] = {}
-        self._streak = self._count = 0
-
-    def __len__(self) -> int:
-        return self._count
-
-    def append(self, job: _Job) -> None:
-        self._count += 1
-        self._kinds.setdefault(job.kind, deque()).append(job)
-
-    def first(self) -> _Job:
-        return next(iter(self._kinds.values()))[0]
-
-    def popleft(self) -> _Job:
-        kind, jobs = next(iter(self._kinds.items()))
-        job = jobs.popleft()
-        self._count -= 1
-        self._streak += 1
-        if not jobs or self._streak >= STREAK:
-            self._streak = 0
-            del self._kinds[kind]
-            if jobs:
-                self._kinds[kind] = jobs
-        return job
-
-    def of(self, environment: int) -> list[_Job]:
-        """Taken out."""
-        jobs = [job for jobs in self._kinds.values() for job in jobs]
-        self._kinds, self._count = {}, 0
-        for job in jobs:
-            if job.environment != environment:
-                self.append(job)
-        return [job for job in jobs if job.environment == environment]
 
 
 @dataclass
@@ -106,7 +47,7 @@ class _Lane:
     """The agent of one environment."""
 
     agent: Agent | None = None
-    in_flight: dict[int, _Job] = field(default_factory=dict)
+    in_flight: dict[int, Job] = field(default_factory=dict)
     heard: float = 0.0
     deaths: int = 0
     room: Limits | None = None
@@ -133,8 +74,8 @@ class Dispatcher:
         self._retries = info.config.infrastructure_retries
         self._lanes = [_Lane() for _ in info.environments]
         self._lock = threading.Lock()
-        self._inbox: deque[_Job] = deque()
-        self._waiting, self._alone = _Queue(), _Queue()
+        self._inbox: deque[Job] = deque()
+        self._waiting, self._alone = JobQueue(), JobQueue()
         self._next_id = 0
         self._closing = False
         self._selector = selectors.DefaultSelector()
@@ -162,7 +103,7 @@ class Dispatcher:
             if not self._started:
                 self._started = True
                 self._thread.start()
-            self._inbox.append(_Job(candidate, environment, request, future))
+            self._inbox.append(Job(candidate, environment, request, future))
             if len(self._inbox) == 1:
                 self._stir()
         return future
@@ -234,7 +175,7 @@ class Dispatcher:
             queue.popleft()
             self._hand_over(lane, job)
 
-    def _queue(self) -> _Queue | None:
+    def _queue(self) -> JobQueue | None:
         """Where the next execution is; while one that is suspected of killing agents waits for
         its turn or has it, no other one starts."""
         in_flight = [job for lane in self._lanes for job in lane.in_flight.values()]
@@ -250,7 +191,7 @@ class Dispatcher:
         running = self.running
         return running >= self._slots and not len(lane.in_flight) == running == self._slots
 
-    def _ready(self, lane: _Lane, job: _Job) -> bool:
+    def _ready(self, lane: _Lane, job: Job) -> bool:
         """The lane's agent runs, has room for it, and has a slot."""
         if self._full(lane):
             return False
@@ -282,9 +223,19 @@ class Dispatcher:
             self._died(lane, environment, error)
             return False
         self._selector.register(lane.agent, selectors.EVENT_READ, (lane, environment))
+        hello = lane.agent.hello
+        event(
+            "security",
+            "agent started",
+            run_id=self._info.run_id,
+            environment=info.name,
+            isolation=hello.isolation,
+            mechanisms=",".join(hello.mechanisms),
+            missing=",".join(sorted(hello.missing)) or None,
+        )
         return True
 
-    def _hand_over(self, lane: _Lane, job: _Job) -> None:
+    def _hand_over(self, lane: _Lane, job: Job) -> None:
         assert lane.agent is not None
         if not lane.in_flight:
             lane.heard = time.monotonic()
@@ -329,6 +280,15 @@ class Dispatcher:
 
     def _lost(self, lane: _Lane, environment: int, failure: RuntimeFailure) -> None:
         jobs = list(lane.in_flight.values())
+        name = self._info.environments[environment].name
+        event(
+            "execution",
+            f"agent lost: {failure}",
+            level="warning",
+            run_id=self._info.run_id,
+            environment=name,
+            in_flight=len(jobs),
+        )
         self._end(lane, by_force=True)
         for job in jobs:
             self._again(job, str(failure))
@@ -336,7 +296,7 @@ class Dispatcher:
             # Those that were there before explain their agent's death.
             self._died(lane, environment, failure)
 
-    def _again(self, job: _Job, reason: str) -> None:
+    def _again(self, job: Job, reason: str) -> None:
         if job.attempt >= self._retries:
             job.future.set_exception(RuntimeFailure(f"the sandbox failed: {reason}"))
             return
@@ -360,17 +320,17 @@ class Dispatcher:
         self._lanes[environment].deaths = 0
         for queue in (self._waiting, self._alone):
             for job in queue.of(environment):
-                _refuse(job, error)
+                refuse(job, error)
 
     def _fail_all(self, error: HpcRunnerError) -> None:
         self._take()
-        jobs: list[_Job] = []
+        jobs: list[Job] = []
         for environment, lane in enumerate(self._lanes):
             jobs += [*lane.in_flight.values(), *self._waiting.of(environment)]
             jobs += self._alone.of(environment)
             self._end(lane, by_force=bool(lane.in_flight))
         for job in jobs:
-            _refuse(job, error)
+            refuse(job, error)
 
     def _end(self, lane: _Lane, *, by_force: bool = False) -> None:
         lane.in_flight.clear()
@@ -390,11 +350,6 @@ class Dispatcher:
                 self._selector.close()
                 os.close(self._wake)
                 os.close(self._waker)
-
-
-def _refuse(job: _Job, error: HpcRunnerError) -> None:
-    if job.future.running() or job.future.set_running_or_notify_cancel():
-        job.future.set_exception(error)
 
 
 def _larger(room: Limits | None, limits: Limits) -> Limits:

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from ipaddress import ip_address
 from typing import Any
 
+from hpc_runner.logs import event
 from hpc_runner.serve.messages import ServeConfig
 from hpc_runner.serve.metrics import Metrics
 
@@ -82,7 +83,18 @@ class Guard:
         finally:
             metrics.under_way -= 1
             path = _known(scope["path"])
-            metrics.answered(path, _method(scope), status, time.monotonic() - began)
+            seconds = time.monotonic() - began
+            metrics.answered(path, _method(scope), status, seconds)
+            event(
+                "http",
+                f"{_method(scope)} {path} {status}",
+                level="error" if status >= 500 else "info",
+                status=status,
+                seconds=round(seconds, 4),
+                client=(scope.get("client") or (None,))[0],
+            )
+            if status in (401, 421, 429):
+                event("security", f"refused with {status}", level="warning", path=path)
 
     def _admit(self, scope: MutableMapping[str, Any]) -> None:
         config = self._config

@@ -45,6 +45,7 @@ class ServeConfig(BaseModel):
     requests_per_minute: float | None = Field(default=None, gt=0)
     """Of one client."""
     drain_s: int = Field(default=30, ge=0)
+    log_directory: Path | None = None
 
     @field_validator("modules")
     @classmethod

@@ -6,8 +6,11 @@ import importlib.util
 import signal
 import socket
 import sys
+from contextlib import nullcontext
+from typing import Any
 
 from hpc_runner.errors import ConfigError
+from hpc_runner.logs import open_logs
 from hpc_runner.serve.guard import is_loopback
 from hpc_runner.serve.messages import ServeConfig
 
@@ -32,11 +35,17 @@ def serve(config: ServeConfig) -> None:
 
     from hpc_runner.serve.app import Service, make_app
 
-    listening = _listening(config)
-    service = Service(config)
-    service.open()
+    logs = nullcontext() if config.log_directory is None else open_logs(config.log_directory)
+    with logs:
+        listening = _listening(config)
+        service = Service(config)
+        service.open()
+        _answer(uvicorn, config, make_app(service), listening)
+
+
+def _answer(uvicorn: Any, config: ServeConfig, app: Any, listening: socket.socket) -> None:
     settings = uvicorn.Config(
-        make_app(service),
+        app,
         lifespan="on",
         log_level="warning",
         access_log=False,

@@ -190,11 +190,15 @@ def test_what_is_wrong_is_said(
 
 def test_only_json_is_read_and_only_by_a_loopback_name(service: Any) -> None:
     url = service.url + "/run"
-    form = httpx.post(url, content=b'{"code": "print(1)"}', headers={"content-type": "text/plain"})
+    form = httpx.post(
+        url, content=b'{"code": "print(1)"}', headers={"content-type": "text/plain"}, timeout=60
+    )
     assert form.status_code == 415
-    broken = httpx.post(url, content=b"{", headers={"content-type": "application/json"})
+    broken = httpx.post(url, content=b"{", headers={"content-type": "application/json"}, timeout=60)
     assert broken.status_code == 400 and "not JSON" in broken.json()["error"]
-    deep = httpx.post(url, content=b"[" * 90_000, headers={"content-type": "application/json"})
+    deep = httpx.post(
+        url, content=b"[" * 90_000, headers={"content-type": "application/json"}, timeout=60
+    )
     assert deep.status_code == 400
     rebound = post(service, "/run", {"code": "print(1)"}, host="evil.example:80")
     assert rebound.status_code == 421
@@ -243,20 +247,20 @@ def test_runs_are_shown(service: Any, start: Start, tmp_path: Path, checkout: Pa
     plan(RunDir(runs / "one"), RunConfig.parse(config), progress=lambda _: None)
     (runs / "none").mkdir()
     other = start("--runs", str(runs))
-    assert httpx.get(other.url + "/v1/runs").json() == {"runs": [{"name": "one"}]}
-    status = httpx.get(other.url + "/v1/runs/one").json()
+    assert httpx.get(other.url + "/v1/runs", timeout=60).json() == {"runs": [{"name": "one"}]}
+    status = httpx.get(other.url + "/v1/runs/one", timeout=60).json()
     assert (status["name"], status["phase"], status["executions"]) == ("one", "stopped", 3)
-    summary = httpx.get(other.url + "/v1/runs/one/summary").json()
+    summary = httpx.get(other.url + "/v1/runs/one/summary", timeout=60).json()
     assert summary["samples"] == 1 and summary["complete"] is False
     for name in ("none", "..", "%2e%2e", "two", ".hidden", "a%2Fb"):
-        assert httpx.get(f"{other.url}/v1/runs/{name}").status_code in (404, 200)
-        assert "error" in httpx.get(f"{other.url}/v1/runs/{name}/summary").json()
-    assert httpx.get(service.url + "/v1/runs").json() == {"runs": []}
+        assert httpx.get(f"{other.url}/v1/runs/{name}", timeout=60).status_code in (404, 200)
+        assert "error" in httpx.get(f"{other.url}/v1/runs/{name}/summary", timeout=60).json()
+    assert httpx.get(service.url + "/v1/runs", timeout=60).json() == {"runs": []}
 
 
 def test_health_document_and_metrics(service: Any) -> None:
-    assert httpx.get(service.url + "/healthz").json()["status"] == "ok"
-    document = httpx.get(service.url + "/openapi.json").json()
+    assert httpx.get(service.url + "/healthz", timeout=60).json()["status"] == "ok"
+    document = httpx.get(service.url + "/openapi.json", timeout=60).json()
     assert document["openapi"].startswith("3.1")
     text = json.dumps(document)
     for part in text.split('"#/components/schemas/')[1:]:
@@ -276,7 +280,7 @@ def test_health_document_and_metrics(service: Any) -> None:
 
 
 def _counts(service: Any) -> dict[str, float]:
-    answer = httpx.get(service.url + "/metrics")
+    answer = httpx.get(service.url + "/metrics", timeout=60)
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
     lines = [line for line in answer.text.splitlines() if not line.startswith("#")]
     return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
@@ -293,22 +297,26 @@ def test_a_token_is_required_where_there_is_one(start: Start, tmp_path: Path) ->
     content = {"code": "print(1)"}
     for given_token in (None, "Bearer wrong", "Basic s3cret", "Bearer s3cret2", "Bearer"):
         headers = {} if given_token is None else {"authorization": given_token}
-        refused = httpx.post(url + "/run", json=content, headers=headers)
+        refused = httpx.post(url + "/run", json=content, headers=headers, timeout=60)
         assert refused.status_code == 401 and refused.headers["www-authenticate"] == "Bearer"
     right = {"authorization": "Bearer s3cret", "host": "my.host"}
-    assert httpx.post(url + "/run", json=content, headers=right).json() == {"output": "1\n"}
-    assert httpx.get(url + "/healthz").status_code == 200
-    assert httpx.get(url + "/metrics").status_code == 401
-    assert httpx.get(url + "/openapi.json", headers=right).json()["security"] == [{"token": []}]
+    assert httpx.post(url + "/run", json=content, headers=right, timeout=60).json() == {
+        "output": "1\n"
+    }
+    assert httpx.get(url + "/healthz", timeout=60).status_code == 200
+    assert httpx.get(url + "/metrics", timeout=60).status_code == 401
+    assert httpx.get(url + "/openapi.json", headers=right, timeout=60).json()["security"] == [
+        {"token": []}
+    ]
     assert secured.end() == 0
 
 
 def test_who_asks_too_often_is_told_when_to_come_back(start: Start) -> None:
     paced = start("--requests-per-minute", "60")
-    answers = [httpx.get(paced.url + "/v1/runs") for _ in range(12)]
+    answers = [httpx.get(paced.url + "/v1/runs", timeout=60) for _ in range(12)]
     refused = [answer for answer in answers if answer.status_code == 429]
     assert 1 <= len(refused) <= 6 and int(refused[-1].headers["retry-after"]) >= 1
-    assert httpx.get(paced.url + "/healthz").status_code == 200
+    assert httpx.get(paced.url + "/healthz", timeout=60).status_code == 200
 
 
 def test_a_client_that_sends_nothing_more_holds_nothing_up(service: Any) -> None:
@@ -389,10 +397,24 @@ def test_what_is_under_way_is_answered_before_the_end(start: Start, number: int)
         target=lambda: answers.append(post(ending, "/run", {"code": code}).json())
     )
     thread.start()
-    while '_executions{state="running"} 1' not in httpx.get(ending.url + "/metrics").text:
+    while (
+        '_executions{state="running"} 1' not in httpx.get(ending.url + "/metrics", timeout=60).text
+    ):
         assert thread.is_alive()
     assert ending.end(number) == 0
     thread.join()
     assert answers == [{"output": "done\n"}]
     with pytest.raises(httpx.ConnectError):
-        httpx.get(ending.url + "/healthz")
+        httpx.get(ending.url + "/healthz", timeout=60)
+
+
+def test_the_logs_tell_requests_and_not_what_was_in_them(start: Start, tmp_path: Path) -> None:
+    service = start("--log-dir", str(tmp_path))
+    httpx.post(service.url + "/run", json={"code": "print('secret-0123')"}, timeout=60)
+    httpx.post(service.url + "/run", json={}, headers={"host": "evil.example"}, timeout=60)
+    service.end()
+    requests = [json.loads(line) for line in (tmp_path / "http.log").read_text().splitlines()]
+    assert [one["message"] for one in requests] == ["POST /run 200", "POST /run 421"]
+    assert requests[0]["client"] == "127.0.0.1" and requests[0]["seconds"] > 0
+    text = (tmp_path / "combined.log").read_text()
+    assert "refused with 421" in text and "secret-0123" not in text
