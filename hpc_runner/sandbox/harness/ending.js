@@ -16,11 +16,11 @@ const console = globalThis.console;
     failed += 1;
     error("Assertion failed:", ...said);
   };
-  Object.defineProperty(console, "assert", { value: assert });
-  Object.defineProperty(console, "error", { value: error });
+  const fixed = { writable: false, configurable: false };
+  Object.defineProperty(console, "assert", { value: assert, ...fixed });
   for (const [name, value] of Object.entries({ console, require, module, exports })) {
-    const fixed = name === "console";
-    Object.defineProperty(globalThis, name, { value, writable: !fixed, configurable: !fixed });
+    const loose = { writable: true, configurable: true };
+    Object.defineProperty(globalThis, name, { value, ...(name === "console" ? fixed : loose) });
   }
   // Not "exit", which process.exit() brings about as well.
   process.on("beforeExit", () => {
