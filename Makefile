@@ -8,7 +8,7 @@ IN := cd '$(ROOT)' && sh .ci/setup &&
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test conformance hostile chaos flaky slurm-show mcp-show refine-show fuzz lint format \
-	bench lock docker-up docker-down \
+	bench languages lock docker-up docker-down \
 	cluster cluster-down clean
 
 help:  ## list the targets
@@ -52,6 +52,9 @@ bench:  ## executions per second, against a bare fork and other harnesses
 
 mcp-show:  ## fifty accepted programs as MCP servers, each called through the official client
 	@$(IN) $(BIN)/python benchmarks/mcp_servers.py $(ARGS)
+
+languages:  ## HumanEvalPack in other languages: CORPORA="humanevalpack_js.jsonl.gz ..."
+	@$(IN) $(BIN)/python benchmarks/languages.py $(CORPORA) $(ARGS)
 
 lock:  ## write uv.lock again from pyproject.toml
 	@$(IN) sh .ci/uv lock

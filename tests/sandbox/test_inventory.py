@@ -218,7 +218,7 @@ def test_the_commands_on_a_machine_without_engine(cli: Run, built: Path, cache: 
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["build", "py999"], 2, "image 'py999' has no recipe; there are all, cpp, "),
+        (["build", "py999"], 2, "image 'py999' has no recipe; there are cpp, "),
         (["verify", "py311", "../x"], 2, "has no recipe"),
         (["load", "py311"], 2, "no runtime that needs images works here"),
         (["load", "--runtime", "local"], 2, "--runtime local: images are for"),
