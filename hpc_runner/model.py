@@ -162,6 +162,8 @@ class Candidate(_Model):
     env: dict[str, str] = Field(default_factory=dict)
     generation: int = Field(default=0, ge=0)
     parent: bytes | None = None
+    description: str = ""
+    """The task in words, as far as the corpus has it; no part of the id."""
 
     @property
     def candidate_id(self) -> bytes:

@@ -20,7 +20,7 @@ from hpc_runner.corpus import folder as folders
 from hpc_runner.corpus.containers import EXPECTED, data_files, raw_rows, readable
 from hpc_runner.corpus.formats import FORMATS, detect
 from hpc_runner.corpus.rows import Row
-from hpc_runner.corpus.tasks import Format, Program, Task, candidate, chosen_field
+from hpc_runner.corpus.tasks import Format, Program, Task, candidate, chosen_field, described
 from hpc_runner.errors import ConfigError, CorpusError, RowError
 from hpc_runner.model import Candidate, Limits
 
@@ -176,7 +176,8 @@ class Corpus:
 
     def _task(self, form: Format, row: Row) -> Task:
         task = form.task(row)
-        return replace(task, limits=self._limits.apply(task.limits))
+        limits = self._limits.apply(task.limits)
+        return replace(task, limits=limits, description=described(row))
 
 
 def _samples(row: Row, task: Task, programs: Iterator[Program]) -> Iterator[Sample | RowError]:

@@ -23,12 +23,19 @@ __all__ = [
     "Program",
     "Task",
     "candidate",
+    "described",
     "stdio",
     "validated",
     "whole_program",
 ]
 
 DEFAULT_LIMITS = Limits()
+DESCRIPTIONS = (
+    "description", "question", "question_content", "instruct_prompt", "text", "prompt",
+)  # fmt: skip
+"""Fields that hold a task in words, in one format or another."""
+DESCRIPTION_CHARS = 20_000
+"""What is longer is cut off."""
 CONTEST_HEADER = (
     "import bisect, collections, copy, datetime, fractions, functools, heapq, itertools, json,"
     " math, operator, random, re, statistics, string, sys, time;"
@@ -55,6 +62,8 @@ class Task:
     """What stands before a whole Python program (unless that has ``from __future__``)."""
     dependencies: tuple[str, ...] = ()
     env: dict[str, str] = field(default_factory=dict)
+    description: str = ""
+    """In words, for whoever repairs a program."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +130,15 @@ def candidate(row: Row, task: Task, program: Program) -> Candidate:
             limits=task.limits,
             dependencies=task.dependencies,
             env=task.env,
+            description=task.description,
         )
+
+
+def described(row: Row) -> str:
+    """The task in words: the first of ``DESCRIPTIONS`` that the row has as text."""
+    found = (row.fields.get(key) for key in DESCRIPTIONS)
+    text = next((value for value in found if isinstance(value, str) and value.strip()), "")
+    return text[:DESCRIPTION_CHARS].encode("utf-8", "replace").decode()
 
 
 @contextmanager

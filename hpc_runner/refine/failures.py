@@ -163,7 +163,7 @@ seen AS (
     GROUP BY r.candidate_id
 )
 SELECT f.*, c.row, c.task_id, c.language, c.code, c.tests AS judged_by, c.limits, c.dependencies,
-       c.env, c.generation, c.parent, found.tests AS tests, found.stdout AS stdout,
+       c.env, c.generation, c.parent, c.description, found.tests AS tests, found.stdout AS stdout,
        found.stderr AS stderr
 FROM chosen f JOIN candidates c USING (candidate_id) LEFT JOIN seen USING (candidate_id)
 ORDER BY f.place
@@ -195,6 +195,7 @@ def _failure(row: dict[str, Any], history: tuple[Earlier, ...]) -> Failure:
         dependencies=tuple(row["dependencies"]),
         env=json.loads(row["env"]),
         generation=row["generation"],
+        description=row["description"] or "",
         parent=None if row["parent"] is None else bytes(row["parent"]),
     )
     tests = tuple(

@@ -33,6 +33,7 @@ CODE_CHARS = 100_000
 """A longer program isn't shown to a model."""
 OUTPUT_CHARS = 2_000
 TESTS_CHARS = 6_000
+DESCRIPTION_CHARS = 12_000
 DIFF_CHARS = 3_000
 MESSAGE_CHARS = 600
 
@@ -105,11 +106,20 @@ def _task(failure: Failure, hide_tests: bool) -> str:
         f"Dependencies: {', '.join(candidate.dependencies) or 'none'}",
         f"Limits: {candidate.limits.wall_s:g} s, {candidate.limits.memory_bytes >> 20} MiB",
         "",
+        *_described_task(failure),
         "## How it is judged",
         _hidden(candidate.tests) if hide_tests else _told(candidate.tests),
         "",
     ]
     return "\n".join(lines)
+
+
+def _described_task(failure: Failure) -> list[str]:
+    """In words, unless the program holds them as it is."""
+    words = failure.candidate.description.strip()
+    if not words or words in failure.candidate.code:
+        return []
+    return ["In words:", shortened(words, DESCRIPTION_CHARS), ""]
 
 
 def _hidden(tests: Tests) -> str:

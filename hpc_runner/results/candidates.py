@@ -283,6 +283,7 @@ def _record(
         "env": json.dumps(candidate.env),
         "generation": candidate.generation,
         "parent": candidate.parent,
+        "description": candidate.description or None,
         "findings": list(checked.findings),
         "refused": checked.refused,
     }
@@ -299,6 +300,7 @@ def _row(record: dict[str, Any]) -> Row:
         env=json.loads(record["env"]),
         generation=record["generation"],
         parent=record["parent"],
+        description=record.get("description") or "",
     )
     return record["candidate_id"], record["row"], candidate
 

@@ -41,6 +41,7 @@ CANDIDATES = _schema(
         ("findings", pa.list_(pa.string()), False),  # of the policy, as text
         ("refused", pa.string(), True),  # the finding that keeps it from being run
         ("cache_key", _ID, True),  # of docs/cache.md; null: without a cache
+        ("description", pa.large_string(), True),  # of the task, in words; null: none
     ],
 )
 """``waves/NNN/candidates.parquet``: a row group is a shard; ids are unique."""

@@ -138,6 +138,16 @@ def test_earlier_attempts_are_told_with_what_they_changed() -> None:
     assert asked(failure).attempt == 3
 
 
+def test_the_task_is_told_in_words_once() -> None:
+    words = "Add one to x."
+    failure = failed()
+    told = failure.candidate.model_copy(update={"description": words})
+    assert words in asked(Failure(**{**vars(failure), "candidate": told})).user[0].text
+    code = told.model_copy(update={"code": f"# {words}\n{told.code}"})
+    question = asked(Failure(**{**vars(failure), "candidate": code}))
+    assert words not in question.user[0].text
+
+
 def test_a_second_question_says_what_was_wrong_with_the_answer() -> None:
     bad = Unusable(Trouble.DOES_NOT_COMPILE, "SyntaxError: invalid syntax (line 3)")
     question = asked(failed(), again=1, unusable=bad)
