@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from hpc_runner.config import RefineConfig
-from hpc_runner.errors import HpcRunnerError, ModelBusy, QuestionError
+from hpc_runner.errors import HpcRunnerError, ModelBusy, ModelUnavailable, QuestionError
 from hpc_runner.refine import convergence
 from hpc_runner.refine.answers import Unusable, program_in
 from hpc_runner.refine.batches import PREFIX as BATCH
@@ -161,27 +161,32 @@ class Asking:
         batched = (config.model or "").startswith(BATCH)
         self._room = asyncio.Semaphore(IN_BATCHES if batched else config.concurrency)
         self._gatherings: set[asyncio.Task[Any]] = set()
+        self._unavailable: ModelUnavailable | None = None
+        """Why nothing more is asked."""
 
     async def _ahead(self, find: Callable[[], list[tuple[str, Failure]]]) -> None:
+        me = asyncio.current_task()
+        assert me is not None
+        self._gatherings.add(me)
         try:
             await self._gather(await asyncio.to_thread(find))
         except HpcRunnerError:
             return
+        finally:
+            self._gatherings.discard(me)
 
     async def _gather(self, found: list[tuple[str, Failure]]) -> list[Settled]:
         me = asyncio.current_task()
         assert me is not None
         self._gatherings.add(me)
+        self._unavailable = None
         tasks = [asyncio.create_task(self._settle(key, failure)) for key, failure in found]
         try:
             return await asyncio.gather(*tasks)
-        except Exception:
-            self._cancel_all(besides=me)
-            raise
         finally:
             self._gatherings.discard(me)
             for task in tasks:
-                task.cancel()
+                task.cancel()  # requests under way end by themselves, and are in the ledger then
 
     async def _settle(self, key: str, failure: Failure) -> Settled:
         made = Settled()
@@ -239,12 +244,17 @@ class Asking:
         async with self._room:
             if self._stopping:
                 raise asyncio.CancelledError
+            if self._unavailable is not None:
+                raise self._unavailable
             refused = await self._budget.admit(question)
             if refused is not None:
                 return Settled(reason=Reason.BUDGET, detail=refused)
             try:
                 answer = await self._reply(refiner, question)
                 await asyncio.shield(self.answers.add(answer))
+            except ModelUnavailable as error:
+                self._unavailable = error
+                raise
             except ModelBusy as error:
                 return Settled(reason=Reason.MODEL_BUSY, detail=str(error))
             finally:
@@ -257,10 +267,9 @@ class Asking:
         except QuestionError as error:
             return Answer.refused(question, refiner.model, str(error))
 
-    def _cancel_all(self, besides: asyncio.Task[Any] | None = None) -> None:
+    def _cancel_all(self) -> None:
         for task in (*self._gatherings, *self._under_way.values()):
-            if task is not besides:
-                task.cancel()
+            task.cancel()
 
     async def _drain(self, patience_s: float) -> None:
         for gathering in list(self._gatherings):
@@ -274,6 +283,7 @@ class Asking:
         await self.answers.flush()
         if self._refiner is not None:
             await self._refiner.close()
+        await asyncio.get_running_loop().shutdown_default_executor()
 
 
 def _key(cluster: str, again: int) -> str:
