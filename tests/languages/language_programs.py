@@ -154,7 +154,11 @@ PROGRAMS = {
         not_compiling='fn main() { x }\n',
         failing='fn main() { panic!("so it is"); }\n',
         failure="Panic",
-        endless='fn main() { loop { std::hint::black_box(1); } }\n',
+        endless=(
+            "use std::sync::atomic::{AtomicBool, Ordering};\n"
+            "static DONE: AtomicBool = AtomicBool::new(false);\n"
+            "fn main() { while !DONE.load(Ordering::SeqCst) {} }\n"
+        ),
         hungry='fn main() { let mut a = vec![]; loop { a.push(vec![1u8; 1 << 20]); } }\n',
         function='fn twice(x: i32) -> i32 { 2 * x }\n',
         wrong='fn twice(x: i32) -> i32 { x + 2 }\n',
