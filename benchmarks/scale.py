@@ -42,7 +42,7 @@ from hpc_runner.pipeline.plan import plan
 from hpc_runner.pipeline.profiles import Profile
 from hpc_runner.pipeline.slurm import Slurm
 from hpc_runner.pipeline.slurm_scheduler import SlurmScheduler
-from hpc_runner.pipeline.spool import Spool
+from hpc_runner.pipeline.spool import Spool, database_memory
 from hpc_runner.pipeline.status import Watch
 from hpc_runner.pipeline.waves import Memory
 from hpc_runner.results.candidates import (
@@ -238,7 +238,7 @@ def measure_order(run: RunDir) -> dict[str, float]:
     # In a process of its own: its memory is none of ours.
     made = [sys.executable, "-c", INDEX, str(spool.table), str(count)]
     subprocess.run(made, stdout=subprocess.DEVNULL, check=True)
-    with connect(run) as database:
+    with connect(run, memory_limit=database_memory(count)) as database:
         ordered = _seconds(lambda: spool.order(database, slow_first=False))
         numbered = _seconds(lambda: spool.number_samples(database))
     shutil.rmtree(run.root)

@@ -33,7 +33,7 @@ from hpc_runner.pipeline.sizing import (
     shard_s,
     shard_size,
 )
-from hpc_runner.pipeline.spool import Read, Spool, gather
+from hpc_runner.pipeline.spool import Read, Spool, database_memory, gather
 from hpc_runner.results.candidates import wave_writer
 from hpc_runner.results.query import connect
 from hpc_runner.results.schema import SCHEMA_VERSION
@@ -195,7 +195,10 @@ def lay_out(
         if not read.samples:
             raise CorpusError(_nothing(config, read))
         environments = () if ready is None else ready()
-        with connect(run) as database, spool.records.open("rb") as records:
+        with (
+            connect(run, memory_limit=database_memory(read.samples)) as database,
+            spool.records.open("rb") as records,
+        ):
             candidates, seconds = spool.order(database, slow_first=by_time)
             cached, query = _look_up(run, config, database, spool, environments, precheck)
             seconds *= (candidates - cached) / candidates

@@ -35,7 +35,7 @@ from hpc_runner.sandbox.dependencies import distinct
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["Read", "Spool", "gather", "rows_writer"]
+__all__ = ["Read", "Spool", "database_memory", "gather", "rows_writer"]
 
 SHARD_BYTES = 32 << 20
 """A shard ends early when its programs and tests reach this size; a worker holds one shard."""
@@ -59,6 +59,11 @@ _COLUMNS: list[tuple[str, pa.DataType]] = [
     ("expected_s", pa.float64()),  # of an execution
 ]
 _SPOOLED = pa.schema(_COLUMNS)
+
+
+def database_memory(rows: int) -> str:
+    """What DuckDB gets for so many rows: joins that spill need more where there is more."""
+    return f"{512 + rows * 24 // 2**20}MB"
 
 
 @dataclass

@@ -1,10 +1,10 @@
 """A look at array tasks while no coordinator runs (chain.py): ``python -m ...watch_job RUN``.
 
 A task that Slurm takes for running, but whose worker has said nothing since the look before, the
-profile's ``coordinator.watch`` minutes ago, is dead, or as good as that: it is cancelled.  When
-all tasks of the arrays have ended, the coordinator that waits for them starts, and submits its
-shard again.  Where no coordinator is queued, because an administrator has taken it away, say, one
-is queued now.
+profile's ``coordinator.watch`` minutes ago, is dead, or as good as that: it is cancelled, and so
+is one that Slurm holds and won't start again.  When all tasks of the arrays have ended, the
+coordinator that waits for them starts, and submits the shard again.  Where no coordinator is
+queued, because an administrator has taken it away, say, one is queued now.
 
 No clock is compared: the time of a heartbeat file is only held against what it was.
 """
@@ -61,6 +61,9 @@ def look(run: RunDir, me: int, slurm: Slurm) -> list[str]:
     ]
     before, seen, dead = _before(run), {}, []
     for job in tasks:
+        if reading(job) is Reading.HELD:
+            dead.append(job.id)
+            print(f"{job.id} is held: {job.reason}", flush=True)
         if job.state != "RUNNING":
             continue
         array = shards[job.array]

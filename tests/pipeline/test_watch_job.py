@@ -79,6 +79,13 @@ def test_what_slurm_has_started_again_is_given_its_time(tmp_path: Path, slurm: F
     assert look(run, 1, slurm) == []
 
 
+def test_what_slurm_holds_for_good_is_cancelled(tmp_path: Path, slurm: FakeSlurm) -> None:
+    run = begun(tmp_path, slurm, Profile())
+    slurm.set("100_0", "PENDING", restarts=1, reason="launch failed requeued held")
+    slurm.set("100_1", "PENDING", reason="JobHeldUser")
+    assert look(run, 1, slurm) == ["100_0"]
+
+
 def test_somebody_watches_as_long_as_there_are_tasks(tmp_path: Path, slurm: FakeSlurm) -> None:
     run = begun(tmp_path, slurm, Profile())
     (first,) = watches(run, slurm)
