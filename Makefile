@@ -4,6 +4,7 @@
 
 ROOT := $(patsubst %/,%,$(dir $(lastword $(MAKEFILE_LIST))))
 BIN := .venv/bin
+AT_ONCE := 2
 IN := cd '$(ROOT)' && sh .ci/setup &&
 
 .DEFAULT_GOAL := help
@@ -21,8 +22,8 @@ setup:  ## make .venv from uv.lock (the other targets do so by themselves)
 run:  ## validate the packaged example corpus and print the summary
 	@$(IN) $(BIN)/hpc-runner run example $(ARGS)
 
-test:  ## every test; ARGS are pytest's
-	@$(IN) $(BIN)/python -m pytest $(ARGS)
+test:  ## every test, in AT_ONCE (2) processes; ARGS are pytest's
+	@$(IN) $(BIN)/python -m pytest -n $(AT_ONCE) --dist loadfile $(ARGS)
 
 conformance:  ## one suite for every runtime, and the table of what ran where
 	@$(IN) $(BIN)/python -m pytest tests/conformance $(ARGS)
