@@ -15,13 +15,6 @@ VARIABLES: Mapping[str, str] = {
 """Of providers that have one key.  Bedrock's and Vertex AI's clients find what they need by
 themselves, in their usual places."""
 
-SECRET_VARIABLES = (
-    *VARIABLES.values(),
-    "AWS_BEARER_TOKEN_BEDROCK", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
-    "GOOGLE_APPLICATION_CREDENTIALS", "VERTEXAI_CREDENTIALS",
-)  # fmt: skip
-"""What must not reach a worker."""
-
 SHORTEST = 8
 
 

@@ -69,7 +69,7 @@ except ImportError:  # before Python 3.12
 CODE = sys._getframe().f_code
 """This file, compiled."""
 
-AGENT_VERSION = "2"
+AGENT_VERSION = "3"
 PROTOCOL = 1
 
 

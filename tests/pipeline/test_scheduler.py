@@ -28,6 +28,13 @@ result.parent.mkdir(parents=True, exist_ok=True)
 result.touch()
 """
 
+# What providers of models take their keys from.
+PROVIDERS = (
+    "OPENROUTER_API_KEY", "ANTHROPIC_API_KEY", "AWS_BEARER_TOKEN_BEDROCK", "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "GOOGLE_APPLICATION_CREDENTIALS",
+    "VERTEXAI_CREDENTIALS",
+)  # fmt: skip
+
 
 def program(code: str) -> Callable[[RunDir, int, int], list[str]]:
     def command(run: RunDir, wave: int, shard: int) -> list[str]:
@@ -142,6 +149,7 @@ def test_after_cancel_nothing_starts(tmp_path: Path) -> None:
 
 def test_a_worker_sees_no_secrets() -> None:
     given = {"PATH": "/bin", "ANTHROPIC_API_KEY": "s", "HF_TOKEN": "s", "db_password": "s"}
+    given |= dict.fromkeys(PROVIDERS, "x")
     assert worker_environment(given).keys() - {"PYTHONPATH"} == {"PATH"}
 
 
