@@ -14,7 +14,7 @@ def test_every_answer_is_what_the_document_says(service: Any, tmp_path: Path) ->
     # as KGoT's executor has it), and that what doesn't fit is refused ("64m" is read as a size).
     options = {
         "exclude-checks": "positive_data_acceptance,negative_data_rejection",
-        "max-examples": "4",
+        "max-examples": "2",
         "request-timeout": "60",
         "seed": "1",
     }
