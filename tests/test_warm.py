@@ -217,7 +217,7 @@ def test_the_death_of_an_agent_loses_and_mixes_up_nothing(pool: WarmPool) -> Non
             os.kill(pid, signal.SIGKILL)
             killed += 1
         assert [future.result(60).stdout for future in running] == [f"{n}\n" for n in "12345"]
-    assert killed == 3
+    assert killed >= 3
 
 
 def test_closing_fails_what_is_not_done(others: list[int]) -> None:

@@ -52,8 +52,8 @@ class _Lane:
     deaths: int = 0
     room: Limits | None = None
     """The largest of what its executions needed so far; the agent was started for these."""
-    imports: set[tuple[str, ...]] = field(default_factory=set)
-    """The dependencies that it was started with."""
+    imports: set[tuple[str, tuple[str, ...]]] = field(default_factory=set)
+    """The languages and dependencies that it was started with."""
 
     def silent(self) -> bool:
         if not self.in_flight or time.monotonic() - self.heard < SILENCE_S:
@@ -196,7 +196,7 @@ class Dispatcher:
         if self._full(lane):
             return False
         room = _larger(lane.room, needed(job.candidate))
-        imports = distinct(job.candidate.dependencies)
+        imports = (job.candidate.language, distinct(job.candidate.dependencies))
         if lane.agent is not None and (room != lane.room or imports not in lane.imports):
             if lane.in_flight:
                 return False
@@ -210,8 +210,10 @@ class Dispatcher:
     def _start(self, lane: _Lane, environment: int) -> bool:
         assert lane.room is not None
         examples = [
-            Candidate(task_id="", code="", limits=lane.room, dependencies=imports)
-            for imports in sorted(lane.imports)
+            Candidate(
+                task_id="", code="", language=language, limits=lane.room, dependencies=imports
+            )
+            for language, imports in sorted(lane.imports)
         ]
         info = self._info.environments[environment]
         try:

@@ -72,11 +72,15 @@ def _cache() -> Path:
     return cache / "hpc_runner" / "libraries"
 
 
-def views(*, image: bool) -> tuple[str, ...]:
-    """Paths that programs in other languages read beyond what every program sees."""
-    found = {path for row in TOOLCHAINS.values() for path in row.views}
-    if not image and _cache().is_dir():
-        found.add(str(_cache()))
+def views(languages: Iterable[str], *, image: bool) -> tuple[str, ...]:
+    """Paths that programs in these languages read beyond what every program sees."""
+    found: set[str] = set()
+    for language in languages:
+        if language not in TOOLCHAINS:
+            continue
+        found.update(TOOLCHAINS[language].views)
+        if not image and Path(own := directory(language, image=False)).is_dir():
+            found.add(own)
     return tuple(sorted(found))
 
 

@@ -48,6 +48,7 @@ def agent_starter(info: RunInfo, sets: Mapping[str, Sets]) -> StartAgent:
         limits = [needed(candidate) for candidate in candidates]
         memory = max(slot_bytes(limit) for limit in limits)
         processes = max(limit.processes for limit in limits) + HEADROOM_PROCESSES
+        languages = {candidate.language for candidate in candidates}
         spec = AgentSpec(
             name=f"hpc-runner-{socket.gethostname()}-{os.getpid()}-{time.time_ns():x}",
             slots=slots,
@@ -57,7 +58,7 @@ def agent_starter(info: RunInfo, sets: Mapping[str, Sets]) -> StartAgent:
             python=environment.interpreter,
             image=pinned_image(environment),
             mounts=mounts(candidates, sets.get(environment.name, {})),
-            views=views(image=environment.image is not None),
+            views=views(languages, image=environment.image is not None),
         )
         if spec.image is not None and spec.image.digest not in loaded:
             runtime.load(spec.image, lambda text: print(text, file=sys.stderr))

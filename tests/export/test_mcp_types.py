@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hpc_runner.export.mcp.sandboxed import plain, shaped
@@ -85,6 +85,7 @@ def _collections(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 
 @given(st.recursive(_scalars, _collections, max_leaves=8))
+@example([set(), [None, None]])
 def test_a_value_is_of_the_type_that_is_inferred_from_it(value: Any) -> None:
     """Its JSON satisfies the schema, and is made a value of that type again."""
     kind = of_value(value)

@@ -183,8 +183,8 @@ def test_image_files_of_other_contents_are_pruned(built: Path, cache: Path) -> N
 
 
 @pytest.fixture
-def cli(command: Callable[..., Run], tmp_path: Path) -> Run:
-    """Without any engine."""
+def cli(command: Callable[..., Run], cache: Path, tmp_path: Path) -> Run:
+    """Without any engine, and with a cache of its own."""
     return command("image", PATH=str(tmp_path))
 
 

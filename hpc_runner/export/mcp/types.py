@@ -139,8 +139,9 @@ def union(types: Iterable[Type]) -> Type:
     for one in types:
         flat += one.of if one.name == "union" else (one,)
     distinct = list(dict.fromkeys(flat))
-    if ANY in distinct:
-        return ANY
+    names = {one.name for one in distinct}
+    if ANY in distinct or (names & {"set", "frozenset"} and names & {"list", "tuple", "tuple_of"}):
+        return ANY  # in JSON a set and a list look the same
     if _PLAIN["float"] in distinct and _PLAIN["int"] in distinct:
         distinct.remove(_PLAIN["int"])
     if not distinct:
