@@ -34,8 +34,9 @@ hostile:  ## every attack in every place, and the table of what held
 slurm-show:  ## 3,280 programs in 64 shards on a private Slurm cluster, by `submit` and by sbatch (root)
 	@$(IN) SLURM_SHOW_COPIES=20 SLURM_SHOW_SHARDS=64 $(BIN)/python -m pytest tests/slurm/test_show.py $(ARGS)
 
-refine-show:  ## HumanEvalPack's 164 buggy programs, mended through HTTP by a stand-in for a model
-	@$(IN) REFINE_SHOW_PROBLEMS=164 $(BIN)/python -m pytest tests/refine/test_humanevalfix.py $(ARGS)
+refine-show:  ## HumanEvalPack's 164 buggy programs, mended by a stand-in for a model, here and on Slurm
+	@$(IN) REFINE_SHOW_PROBLEMS=164 $(BIN)/python -m pytest tests/refine/test_humanevalfix.py \
+		tests/slurm/test_refinement_on_a_cluster.py $(ARGS)
 
 chaos:  ## more than a hundred faults on a private Slurm cluster (root), and the table of what came of them
 	@$(IN) $(BIN)/python tests/chaos/campaign.py $(ARGS)
