@@ -13,25 +13,21 @@ from __future__ import annotations
 
 import argparse
 import random
-import sys
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent)]
-
-from hpc_runner.config import RefineConfig, RunConfig  # noqa: E402
-from hpc_runner.machine import cores  # noqa: E402
-from hpc_runner.pipeline.coordinator import run_to_end  # noqa: E402
-from hpc_runner.pipeline.local_scheduler import LocalScheduler  # noqa: E402
-from hpc_runner.pipeline.plan import plan  # noqa: E402
-from hpc_runner.refine.failures import Failure, failures  # noqa: E402
-from hpc_runner.refine.patterns import Learnt, Patterns, error_class  # noqa: E402
-from hpc_runner.refine.strategies import Strategy, usual  # noqa: E402
-from hpc_runner.refine.taxonomy import signature  # noqa: E402
-from hpc_runner.rundir import RunDir  # noqa: E402
+from hpc_runner.config import RefineConfig, RunConfig
+from hpc_runner.machine import cores
+from hpc_runner.pipeline.coordinator import run_to_end
+from hpc_runner.pipeline.local_scheduler import LocalScheduler
+from hpc_runner.pipeline.plan import plan
+from hpc_runner.refine.failures import Failure, failures
+from hpc_runner.refine.patterns import Learnt, Patterns, error_class
+from hpc_runner.refine.strategies import Strategy, usual
+from hpc_runner.refine.taxonomy import signature
+from hpc_runner.rundir import RunDir
 
 BEST = {"wrong_answer": Strategy.COMPREHENSIVE, "runtime_error": Strategy.LOGIC_IMPROVEMENT}
 """Not the usual ones.  Every other verdict: the usual strategy is the best."""

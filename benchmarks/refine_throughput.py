@@ -26,14 +26,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
-
-from hpc_runner.refine.breaker import Patience  # noqa: E402
-from hpc_runner.refine.claude import ClaudeRefiner, load_litellm, messages  # noqa: E402
-from hpc_runner.refine.keys import Secret  # noqa: E402
-from hpc_runner.refine.models import parse_model  # noqa: E402
-from hpc_runner.refine.refiner import (  # noqa: E402
+from hpc_runner.refine.breaker import Patience
+from hpc_runner.refine.claude import ClaudeRefiner, load_litellm, messages
+from hpc_runner.refine.keys import Secret
+from hpc_runner.refine.models import parse_model
+from hpc_runner.refine.refiner import (
     ModelSpec,
     Part,
     Question,
@@ -41,6 +38,7 @@ from hpc_runner.refine.refiner import (  # noqa: E402
     question_key,
 )
 
+HERE = Path(__file__).resolve().parent
 SERVER = HERE.parent / "tests" / "refine" / "model_server.py"
 KEY = "sk-of-the-benchmark"
 CODE = "def f(x):\n    return x + 1\n" * 20

@@ -18,24 +18,21 @@ import doctest
 import gzip
 import json
 import random
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from hpc_runner.config import RunConfig
+from hpc_runner.pipeline.behaviours import select_by_inputs
+from hpc_runner.pipeline.coordinator import run_to_end
+from hpc_runner.pipeline.local_scheduler import LocalScheduler
+from hpc_runner.pipeline.plan import plan
+from hpc_runner.results.ask import answer
+from hpc_runner.results.select import select
+from hpc_runner.rundir import RunDir
+
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent)]
-
-from hpc_runner.config import RunConfig  # noqa: E402
-from hpc_runner.pipeline.behaviours import select_by_inputs  # noqa: E402
-from hpc_runner.pipeline.coordinator import run_to_end  # noqa: E402
-from hpc_runner.pipeline.local_scheduler import LocalScheduler  # noqa: E402
-from hpc_runner.pipeline.plan import plan  # noqa: E402
-from hpc_runner.results.ask import answer  # noqa: E402
-from hpc_runner.results.select import select  # noqa: E402
-from hpc_runner.rundir import RunDir  # noqa: E402
-
 WRONG = 5
 Row = dict[str, Any]
 

@@ -26,14 +26,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent)]
-
-from hpc_runner.model import Verdict  # noqa: E402
-from hpc_runner.results.files import table_writer  # noqa: E402
-from hpc_runner.results.schema import CANDIDATES, RESULTS, VOTES  # noqa: E402
-from hpc_runner.results.vote import outcome, vote  # noqa: E402
-from hpc_runner.rundir import RunDir  # noqa: E402
+from hpc_runner.model import Verdict
+from hpc_runner.results.files import table_writer
+from hpc_runner.results.schema import CANDIDATES, RESULTS, VOTES
+from hpc_runner.results.vote import outcome, vote
+from hpc_runner.rundir import RunDir
 
 THRESHOLD = 0.8
 
