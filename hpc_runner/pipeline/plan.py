@@ -1,9 +1,9 @@
 """From a corpus to shards: what is executed, once each, in which order.
 
-Memory doesn't grow with the programs.  They are spooled to the run's scratch
-space as they are read; DuckDB, which spills, removes duplicates and sorts
-only what is small (identifiers and positions); then each shard is gathered
-from the spool and written as a row group.
+Memory doesn't grow with the programs, but for 24 bytes each that the database gets.  They are
+spooled to the run's scratch space as they are read; DuckDB, which spills, removes duplicates
+and sorts only what is small (identifiers and positions); then each shard is gathered from the
+spool and written as a row group.
 """
 
 from __future__ import annotations
