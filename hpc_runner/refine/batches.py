@@ -70,7 +70,7 @@ class BatchRefiner:
         key: Secret,
         *,
         say: Callable[[str], None],
-        patience: Patience = Patience(),  # noqa: B008 - frozen
+        patience: Patience = Patience(),
         rhythm: Rhythm = Rhythm(),
     ) -> None:
         self._spec = spec

@@ -42,7 +42,7 @@ class ClaudeRefiner:
         key: Secret | None,
         *,
         say: Callable[[str], None],
-        patience: Patience = Patience(),  # noqa: B008 - frozen
+        patience: Patience = Patience(),
     ) -> None:
         self._spec = spec
         self._key = key

@@ -177,7 +177,7 @@ def test_who_goes_on_waits_for_the_batch_and_pays_for_nothing_twice(tmp_path: Pa
 
 
 def test_a_batch_that_the_provider_has_forgotten_is_asked_anew(tmp_path: Path) -> None:
-    state, said = tmp_path / "batches.jsonl", []  # type: ignore[var-annotated]
+    state, said = tmp_path / "batches.jsonl", []
     state.write_text(json.dumps({"batch": "msgbatch_gone", "keys": [keyed(0).key]}) + "\n")
     with ModelServer(lambda asked: Action(text=ANSWER)) as server:
         (reply,) = ask(refiner(server, batches=state, said=said), keyed(0))

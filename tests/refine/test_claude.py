@@ -87,9 +87,9 @@ def test_the_second_question_finds_its_beginning_in_the_cache(provider: str) -> 
     with ModelServer(first("answer")) as server:
         refiner = claude(server, provider, concurrency=1)
         replies = ask(refiner, question("a"), question("b"))
-    cached = [reply.usage.cached_tokens for reply in replies]  # type: ignore[union-attr]
+    cached = [reply.usage.cached_tokens for reply in replies]
     assert cached[0] == 0 and cached[1] == server.counts.cached_tokens > 0
-    bill = sum(reply.usage.usd for reply in replies)  # type: ignore[union-attr]
+    bill = sum(reply.usage.usd for reply in replies)
     assert bill == pytest.approx(server.counts.usd)
 
 
@@ -162,8 +162,8 @@ def test_empty_and_refused_are_told_apart(provider: str) -> None:
     with ModelServer(lambda asked: Action("refusal" if asked.number else "empty")) as server:
         refiner = claude(server, provider, concurrency=1)
         empty, refused = ask(refiner, question("a"), question("b"))
-    assert empty.finish is Finish.EMPTY and refused.finish is Finish.REFUSAL  # type: ignore[union-attr]
-    assert empty.usage.usd > 0  # type: ignore[union-attr]
+    assert empty.finish is Finish.EMPTY and refused.finish is Finish.REFUSAL
+    assert empty.usage.usd > 0
 
 
 def test_a_wrong_schema_is_the_callers_to_judge(provider: str) -> None:
@@ -180,7 +180,7 @@ def test_a_question_that_is_refused_costs_no_other_one(provider: str, kind: str)
     with ModelServer(respond) as server:
         refused, answered = ask(claude(server, provider), question("long"), question("b"))
     assert isinstance(refused, QuestionError)
-    assert answered.text == ANSWER  # type: ignore[union-attr]
+    assert answered.text == ANSWER
     assert server.counts.requests == 2
 
 
@@ -249,7 +249,7 @@ def test_the_successor_of_a_retired_model_is_taken_once_and_loudly(provider: str
     with ModelServer(retired(before)) as server:
         refiner = claude(server, provider, said=said, concurrency=3)
         replies = ask(refiner, *(question(str(number)) for number in range(10)))
-    assert {reply.model for reply in replies} == {f"{provider}/{after}"}  # type: ignore[union-attr]
+    assert {reply.model for reply in replies} == {f"{provider}/{after}"}
     assert refiner.model == f"{provider}/{after}"
     assert len(said) == 1 and before in said[0] and after in said[0]
     assert server.counts.models[before] <= 3

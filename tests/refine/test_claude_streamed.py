@@ -38,11 +38,11 @@ def test_text_and_bill_are_the_servers(provider: str) -> None:
     with ModelServer(once("answer")) as server:
         replies = ask(claude(server, provider, stream=True), *map(question, "abc"))
         assert all(asked.body["stream"] for asked in server.asked)
-    assert [reply.text for reply in replies] == [ANSWER] * 3  # type: ignore[union-attr]
-    assert {reply.finish for reply in replies} == {Finish.STOP}  # type: ignore[union-attr]
-    bill = sum(reply.usage.usd for reply in replies)  # type: ignore[union-attr]
+    assert [reply.text for reply in replies] == [ANSWER] * 3
+    assert {reply.finish for reply in replies} == {Finish.STOP}
+    bill = sum(reply.usage.usd for reply in replies)
     assert bill == pytest.approx(server.counts.usd)
-    cached = sum(reply.usage.cached_tokens for reply in replies)  # type: ignore[union-attr]
+    cached = sum(reply.usage.cached_tokens for reply in replies)
     assert cached == server.counts.cached_tokens
 
 

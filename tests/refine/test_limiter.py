@@ -127,7 +127,7 @@ def test_no_more_are_under_way_than_said_and_turns_come_in_order() -> None:
             busy.remove(number)
 
     async def main() -> None:
-        limiter, busy = Limiter(3), []  # type: ignore[var-annotated]
+        limiter, busy = Limiter(3), []
         await asyncio.gather(*(one(limiter, number, busy) for number in range(20)))
 
     asyncio.run(main())

@@ -97,7 +97,7 @@ def test_the_succession_leads_from_every_sonnet_to_the_last_and_ends() -> None:
             route = route.successor()
         assert passed[-1] == "5.5" and len(passed) == len(set(passed))
     four = parse_model("claude-sonnet-4")
-    assert [four.successor().sonnet.version] == ["4.6"]  # type: ignore[union-attr]
+    assert [four.successor().sonnet.version] == ["4.6"]
 
 
 def test_later_sonnets_take_less() -> None:

@@ -18,7 +18,7 @@ from hpc_runner.refine.strategies import Strategy, instruction, usual
 
 
 def asked(failure: Failure, **more: object) -> Question:
-    return ask(failure, Strategy.LOGIC_IMPROVEMENT, "0" * 64, **more)  # type: ignore[arg-type]
+    return ask(failure, Strategy.LOGIC_IMPROVEMENT, "0" * 64, **more)
 
 
 def text(question: Question) -> str:

@@ -41,7 +41,7 @@ def test_what_is_not_given_has_its_default(monkeypatch: pytest.MonkeyPatch) -> N
 )
 def test_mistakes_are_named(given: dict[str, object], words: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(words)):
-        refine_values(refining(**given))  # type: ignore[arg-type]
+        refine_values(refining(**given))
 
 
 @pytest.mark.parametrize(

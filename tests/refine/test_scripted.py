@@ -23,7 +23,7 @@ def question(**changes: object) -> Question:
         "task_id": "t/0", "code": CODE, "attempt": 1, "strategy": "comprehensive",
         "verdict": "runtime_error",
     }  # fmt: skip
-    return Question(**{**values, **changes})  # type: ignore[arg-type]
+    return Question(**{**values, **changes})
 
 
 def ask(tmp_path: Path, *rules: object, **changes: object) -> Reply:

@@ -65,7 +65,9 @@ def wheels_of_dependencies(directory: Path, *, serving: bool = True) -> dict[str
 
 def _required(found: Distribution) -> Iterator[str]:
     for line in found.requires or ():
-        name, extras = re.match(r"([\w.-]+)\s*(\[[^]]*\])?", line).groups()  # type: ignore[union-attr]
+        told = re.match(r"([\w.-]+)\s*(\[[^]]*\])?", line)
+        assert told is not None, line  # a name comes first
+        name, extras = told.groups()
         if "extra ==" in line.partition(";")[2].replace("'", '"'):
             continue
         yield _normal(name)
